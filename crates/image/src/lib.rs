@@ -1,1 +1,31 @@
-//! memdump-image
+//! Address spaces, the copy loop, and the image formats.
+//!
+//! Live physical memory, the live kernel and an image file are all an [`AddressSpace`]: a
+//! [`MemoryMap`] of regions and a way to read at an address. [`copy()`] takes what a [`Plan`] names
+//! out of one and hands it, in order, to an [`ImageWriter`](format::ImageWriter).
+//!
+//! This crate is not about any machine: it asks the operating system for nothing but file reads,
+//! so an analyst can use it elsewhere than where an image was taken. What is on *this* machine is
+//! `memdump-live`; where bytes go is `memdump-sink`.
+
+#![forbid(unsafe_code)]
+
+pub mod buffer;
+mod chunk;
+mod copy;
+mod extent;
+mod facts;
+pub mod format;
+mod map;
+mod plan;
+mod read_at;
+mod space;
+
+pub use chunk::{Cause, Chunk, Content, Hole};
+pub use copy::{CopyError, CopyOptions, Observer, Summary, Timeline, TimelineEntry, Totals, copy};
+pub use extent::{Extent, ExtentError, ExtentSet};
+pub use facts::{Facts, VmCoreInfo};
+pub use map::{MapError, MemoryMap, Region, RegionKind, Space};
+pub use plan::Plan;
+pub use read_at::ReadAt;
+pub use space::{AddressSpace, ReadError};

@@ -1,0 +1,121 @@
+//! What the copy hands to a writer: bytes, or the reason why there are none.
+
+use std::fmt;
+
+use crate::Extent;
+
+/// A run of memory at an address.
+#[derive(Clone, Copy, Debug)]
+pub struct Chunk<'a> {
+    /// Where it lies.
+    pub addr: u64,
+    /// What it holds.
+    pub content: Content<'a>,
+}
+
+/// A chunk's content. A hole is not a run of zeros: the two stay apart until a writer must fill.
+#[derive(Clone, Copy, Debug)]
+pub enum Content<'a> {
+    /// Memory that was read.
+    Bytes(&'a [u8]),
+    /// `len` bytes that could not be read.
+    Hole {
+        /// Bytes, at least 1.
+        len: u64,
+        /// Why.
+        cause: Cause,
+    },
+}
+
+impl Chunk<'_> {
+    /// How many bytes of the address space it stands for.
+    pub fn len(&self) -> u64 {
+        match self.content {
+            Content::Bytes(bytes) => bytes.len() as u64,
+            Content::Hole { len, .. } => len,
+        }
+    }
+
+    /// Whether it stands for nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Memory that is not in the image, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hole {
+    /// Where.
+    pub extent: Extent,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// Why memory was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cause {
+    /// The kernel has no mapping for it (EFAULT): crash kernel, guard pages, secret memory.
+    Unmapped,
+    /// The source refuses this page (EPERM).
+    Refused,
+    /// The device reports an error (EIO).
+    Device,
+    /// The page holds a hardware memory error (`KPF_HWPOISON`); it was not touched.
+    Poisoned,
+    /// The page is logically offline: ballooned, unplugged (`KPF_OFFLINE`); its bytes are gone.
+    Offline,
+    /// A part of a page at the end of a RAM range, which the kernel leaves out.
+    PartialPage,
+    /// RAM that the machine reports and the source does not offer.
+    NotOffered,
+    /// Memory that was unplugged during the copy.
+    Removed,
+    /// Memory that was plugged in during the copy.
+    Added,
+    /// An image file ends before it.
+    Truncated,
+}
+
+impl Cause {
+    /// A short fixed word for JSON and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cause::Unmapped => "unmapped",
+            Cause::Refused => "refused",
+            Cause::Device => "device-error",
+            Cause::Poisoned => "poisoned",
+            Cause::Offline => "offline",
+            Cause::PartialPage => "partial-page",
+            Cause::NotOffered => "not-offered",
+            Cause::Removed => "removed",
+            Cause::Added => "added",
+            Cause::Truncated => "truncated",
+        }
+    }
+
+    /// Whether an image without such memory is still all that can be had of the machine.
+    ///
+    /// These pages have no content that any source could give: the kernel manages neither the odd
+    /// bytes at the end of a range nor pages that were handed back.
+    pub fn is_inherent(self) -> bool {
+        matches!(self, Cause::PartialPage | Cause::Offline)
+    }
+}
+
+/// One line for people.
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Cause::Unmapped => "the kernel has it unmapped (EFAULT)",
+            Cause::Refused => "the kernel refuses it (EPERM)",
+            Cause::Device => "input/output error (EIO)",
+            Cause::Poisoned => "hardware memory error, not touched",
+            Cause::Offline => "page is offline (ballooned or unplugged), it has no content",
+            Cause::PartialPage => "part of a page at the end of a RAM range, left out by the kernel",
+            Cause::NotOffered => "RAM that the source does not offer",
+            Cause::Removed => "unplugged during the copy",
+            Cause::Added => "plugged in during the copy",
+            Cause::Truncated => "the image file ends before it",
+        })
+    }
+}

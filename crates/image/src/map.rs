@@ -1,0 +1,256 @@
+//! What lies where in an address space.
+//!
+//! Not how to read it (see [`AddressSpace`](crate::AddressSpace)) and not what of it will be taken
+//! (see [`Plan`](crate::Plan)).
+
+use std::fmt;
+
+use crate::{Extent, ExtentSet};
+
+/// Whose addresses a map's numbers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Space {
+    /// Physical addresses of a machine.
+    Physical,
+    /// Virtual addresses of a machine's kernel.
+    Kernel,
+}
+
+/// A name for people: `physical` or `kernel`.
+impl fmt::Display for Space {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Space::Physical => "physical",
+            Space::Kernel => "kernel",
+        })
+    }
+}
+
+/// What a region's memory is used for, as far as its map knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RegionKind {
+    /// RAM that the kernel manages (`System RAM` in `/proc/iomem`).
+    Ram,
+    /// Memory that the firmware kept for itself (ACPI tables and the like).
+    Reserved,
+    /// The kernel's own image: text, data, bss.
+    KernelImage,
+    /// The area that modules are loaded into.
+    Modules,
+    /// The vmalloc area.
+    Vmalloc,
+    /// The array of page structures.
+    Vmemmap,
+    /// RAM as the kernel sees it, one to one.
+    DirectMap,
+    /// An image file did not say.
+    Unknown,
+}
+
+impl RegionKind {
+    /// The name shown to people and in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            RegionKind::Ram => "ram",
+            RegionKind::Reserved => "reserved",
+            RegionKind::KernelImage => "kernel",
+            RegionKind::Modules => "modules",
+            RegionKind::Vmalloc => "vmalloc",
+            RegionKind::Vmemmap => "vmemmap",
+            RegionKind::DirectMap => "direct-map",
+            RegionKind::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for RegionKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// An extent and what is known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// Where it lies.
+    pub extent: Extent,
+    /// What it is for.
+    pub kind: RegionKind,
+    /// The machine's own name for it (`System RAM (kmem)`), for people; may be empty.
+    pub label: String,
+    /// Where its first byte stands in the other space of the same machine: the direct-map address
+    /// of physical memory, the physical address of kernel memory that is contiguous there. The
+    /// whole region is shifted by the same distance.
+    pub counterpart: Option<u64>,
+}
+
+impl Region {
+    /// A region with no label and no counterpart.
+    pub fn new(extent: Extent, kind: RegionKind) -> Self {
+        Self { extent, kind, label: String::new(), counterpart: None }
+    }
+
+    /// The part of it inside `window`, its counterpart moved along.
+    pub fn clip(&self, window: Extent) -> Option<Region> {
+        let extent = self.extent.intersection(window)?;
+        let shift = extent.start() - self.extent.start();
+        let counterpart = self.counterpart.map(|address| address.wrapping_add(shift));
+        Some(Region { extent, counterpart, ..self.clone() })
+    }
+
+    /// Whether `next` goes on where this ends, in both spaces, and is of the same sort.
+    fn continues_in(&self, next: &Region) -> bool {
+        let counterparts_meet = match (self.counterpart, next.counterpart) {
+            (Some(here), Some(there)) => here.wrapping_add(self.extent.len()) == there,
+            (None, None) => true,
+            _ => false,
+        };
+        self.extent.end() == next.extent.start()
+            && counterparts_meet
+            && self.kind == next.kind
+            && self.label == next.label
+    }
+}
+
+/// Sorted regions of one space, no two of which overlap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryMap {
+    space: Space,
+    regions: Vec<Region>,
+}
+
+/// Why regions do not make a [`MemoryMap`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the regions {first} and {second} overlap")]
+pub struct MapError {
+    first: Extent,
+    second: Extent,
+}
+
+impl MemoryMap {
+    /// Sorts `regions`, and joins those that continue each other.
+    ///
+    /// # Errors
+    /// When two of them overlap: which of the two is right is for the caller to know.
+    pub fn new(space: Space, mut regions: Vec<Region>) -> Result<Self, MapError> {
+        regions.sort_by_key(|region| region.extent);
+        if let Some([a, b]) =
+            regions.array_windows().find(|[a, b]| a.extent.end() > b.extent.start())
+        {
+            return Err(MapError { first: a.extent, second: b.extent });
+        }
+        regions.dedup_by(|next, region| {
+            let joins = region.continues_in(next);
+            if joins {
+                region.extent = Extent::half_open(region.extent.start(), next.extent.end())
+                    .unwrap_or(region.extent);
+            }
+            joins
+        });
+        Ok(Self { space, regions })
+    }
+
+    /// Whose addresses these are.
+    pub fn space(&self) -> Space {
+        self.space
+    }
+
+    /// The regions, ascending.
+    pub fn regions(&self) -> &[Region] {
+        &self.regions
+    }
+
+    /// The addresses of all regions.
+    pub fn extents(&self) -> ExtentSet {
+        self.regions.iter().map(|region| region.extent).collect()
+    }
+
+    /// Bytes in all regions.
+    pub fn total(&self) -> u64 {
+        self.regions.iter().map(|region| region.extent.len()).sum()
+    }
+
+    /// The region around `addr`.
+    pub fn find(&self, addr: u64) -> Option<&Region> {
+        let after = self.regions.partition_point(|region| region.extent.start() <= addr);
+        self.regions[..after].last().filter(|region| region.extent.contains(addr))
+    }
+
+    /// What is left of the map inside `window`.
+    pub fn clip(&self, window: &ExtentSet) -> MemoryMap {
+        let regions = self.regions.iter().flat_map(|region| {
+            let inside: ExtentSet = std::iter::once(region.extent).collect();
+            let pieces = inside.intersection(window);
+            pieces.iter().filter_map(|piece| region.clip(piece)).collect::<Vec<_>>()
+        });
+        MemoryMap { space: self.space, regions: regions.collect() }
+    }
+
+    /// What is left of the map outside `holes`.
+    pub fn subtract(&self, holes: &ExtentSet) -> MemoryMap {
+        self.clip(&self.extents().difference(holes))
+    }
+
+    /// The first `limit` bytes of the map, counted over its regions.
+    pub fn truncate(&self, limit: u64) -> MemoryMap {
+        let mut left = limit;
+        let regions = self.regions.iter().map_while(|region| {
+            let (head, _) = region.extent.split_at(left);
+            let head = region.clip(head?)?;
+            left -= head.extent.len();
+            Some(head)
+        });
+        MemoryMap { space: self.space, regions: regions.collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn region(start: u64, end: u64, counterpart: Option<u64>) -> Region {
+        let extent = Extent::half_open(start, end).unwrap();
+        Region { counterpart, ..Region::new(extent, RegionKind::Ram) }
+    }
+
+    #[test]
+    fn joins_only_what_continues_in_both_spaces() {
+        let map = MemoryMap::new(
+            Space::Physical,
+            vec![
+                region(0x3000, 0x4000, Some(0x9000)),
+                region(0x1000, 0x2000, Some(0x7000)),
+                region(0x2000, 0x3000, Some(0x8000)),
+                region(0x4000, 0x5000, Some(0x1000)),
+            ],
+        )
+        .unwrap();
+        assert_eq!(
+            map.regions(),
+            [region(0x1000, 0x4000, Some(0x7000)), region(0x4000, 0x5000, Some(0x1000))]
+        );
+        assert_eq!(map.find(0x3fff).unwrap().extent.start(), 0x1000);
+        assert!(map.find(0x5000).is_none());
+    }
+
+    #[test]
+    fn overlap_is_refused() {
+        let overlapping = vec![region(0, 0x2000, None), region(0x1fff, 0x3000, None)];
+        let error = MemoryMap::new(Space::Physical, overlapping).unwrap_err();
+        assert_eq!(error.to_string(), "the regions 0x0-0x2000 and 0x1fff-0x3000 overlap");
+    }
+
+    #[test]
+    fn a_cut_moves_the_counterpart_along() {
+        let map =
+            MemoryMap::new(Space::Physical, vec![region(0x1000, 0x5000, Some(0xf000))]).unwrap();
+        let hole = [Extent::half_open(0x2000, 0x3000).unwrap()].into_iter().collect();
+        assert_eq!(
+            map.subtract(&hole).regions(),
+            [region(0x1000, 0x2000, Some(0xf000)), region(0x3000, 0x5000, Some(0x11000))]
+        );
+        assert_eq!(map.truncate(0x1800).total(), 0x1800);
+        assert_eq!(map.truncate(0).regions(), []);
+        assert_eq!(map.truncate(u64::MAX), map);
+    }
+}
