@@ -111,7 +111,9 @@ impl fmt::Display for Cause {
             Cause::Device => "input/output error (EIO)",
             Cause::Poisoned => "hardware memory error, not touched",
             Cause::Offline => "page is offline (ballooned or unplugged), it has no content",
-            Cause::PartialPage => "part of a page at the end of a RAM range, left out by the kernel",
+            Cause::PartialPage => {
+                "part of a page at the end of a RAM range, left out by the kernel"
+            }
             Cause::NotOffered => "RAM that the source does not offer",
             Cause::Removed => "unplugged during the copy",
             Cause::Added => "plugged in during the copy",

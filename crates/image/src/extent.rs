@@ -175,7 +175,11 @@ impl ExtentSet {
         let mut both = Vec::new();
         while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
             both.extend(a.intersection(**b));
-            if a.end < b.end { left.next() } else { right.next() };
+            if a.end < b.end {
+                left.next()
+            } else {
+                right.next()
+            };
         }
         both.into_iter().collect()
     }

@@ -139,15 +139,7 @@ impl MemoryMap {
         {
             return Err(MapError { first: a.extent, second: b.extent });
         }
-        regions.dedup_by(|next, region| {
-            let joins = region.continues_in(next);
-            if joins {
-                region.extent = Extent::half_open(region.extent.start(), next.extent.end())
-                    .unwrap_or(region.extent);
-            }
-            joins
-        });
-        Ok(Self { space, regions })
+        Ok(Self { space, regions: join(regions) })
     }
 
     /// Whose addresses these are.
@@ -176,6 +168,16 @@ impl MemoryMap {
         self.regions[..after].last().filter(|region| region.extent.contains(addr))
     }
 
+    /// The same memory in as few regions as may be: those that go on in both spaces become one,
+    /// whatever they are for.
+    pub fn joined(&self) -> MemoryMap {
+        let plain = self.regions.iter().map(|region| Region {
+            counterpart: region.counterpart,
+            ..Region::new(region.extent, RegionKind::Unknown)
+        });
+        MemoryMap { space: self.space, regions: join(plain.collect()) }
+    }
+
     /// What is left of the map inside `window`.
     pub fn clip(&self, window: &ExtentSet) -> MemoryMap {
         let regions = self.regions.iter().flat_map(|region| {
@@ -202,6 +204,20 @@ impl MemoryMap {
         });
         MemoryMap { space: self.space, regions: regions.collect() }
     }
+}
+
+/// Makes one of sorted regions that continue each other.
+fn join(mut regions: Vec<Region>) -> Vec<Region> {
+    regions.dedup_by(|next, region| {
+        let joins = region.continues_in(next);
+        if let (true, Ok(both)) =
+            (joins, Extent::half_open(region.extent.start(), next.extent.end()))
+        {
+            region.extent = both;
+        }
+        joins
+    });
+    regions
 }
 
 #[cfg(test)]

@@ -1,0 +1,80 @@
+//! The part that formats with fixed places share: chunks go to where their address stands, and zeros
+//! stand where no chunk came.
+//!
+//! Not for `raw`, which has no places.
+
+use std::collections::VecDeque;
+use std::io;
+
+use super::Output;
+use crate::{Chunk, Content, Extent};
+
+/// Writes spans of addresses one after another, each whole.
+pub(super) struct SpanWriter<'a> {
+    output: &'a mut dyn Output,
+    /// What stands before the bytes of a span.
+    header: fn(Extent) -> Vec<u8>,
+    /// Spans not begun yet, ascending.
+    ahead: VecDeque<Extent>,
+    /// What is left of the span being written.
+    rest: Option<Extent>,
+}
+
+impl<'a> SpanWriter<'a> {
+    pub(super) fn new(output: &'a mut dyn Output, header: fn(Extent) -> Vec<u8>) -> Self {
+        Self { output, header, ahead: VecDeque::new(), rest: None }
+    }
+
+    /// What is written before the first span.
+    pub(super) fn preamble(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.output.write_all(bytes)
+    }
+
+    /// Sets the spans, ascending and disjoint.
+    pub(super) fn begin(&mut self, spans: impl IntoIterator<Item = Extent>) {
+        self.ahead = spans.into_iter().collect();
+    }
+
+    pub(super) fn chunk(&mut self, chunk: &Chunk<'_>) -> io::Result<()> {
+        let extent = Extent::with_len(chunk.addr, chunk.len()).map_err(io::Error::other)?;
+        let rest = loop {
+            match self.rest {
+                Some(rest) if rest.covers(extent) => break rest,
+                _ => self.next_span(extent)?,
+            }
+        };
+        self.output.zeros(extent.start() - rest.start())?;
+        match chunk.content {
+            Content::Bytes(bytes) => self.output.write_all(bytes)?,
+            Content::Hole { len, .. } => self.output.zeros(len)?,
+        }
+        self.rest = Extent::half_open(extent.end(), rest.end()).ok();
+        Ok(())
+    }
+
+    /// Fills up what no chunk came for, to the end of the last span.
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        while self.fill_rest()? {}
+        Ok(())
+    }
+
+    fn next_span(&mut self, wanted: Extent) -> io::Result<()> {
+        if self.fill_rest()? {
+            return Ok(());
+        }
+        let outside = format!("memory at {wanted} is not part of the plan");
+        Err(io::Error::new(io::ErrorKind::InvalidInput, outside))
+    }
+
+    /// Ends the present span and begins the next; whether there was one.
+    fn fill_rest(&mut self) -> io::Result<bool> {
+        if let Some(rest) = self.rest.take() {
+            self.output.zeros(rest.len())?;
+        }
+        self.rest = self.ahead.pop_front();
+        if let Some(span) = self.rest {
+            self.output.write_all(&(self.header)(span))?;
+        }
+        Ok(self.rest.is_some())
+    }
+}

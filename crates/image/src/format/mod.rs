@@ -1,0 +1,155 @@
+//! The image formats: one file or folder each, writer and reader side by side, and one line each in
+//! [`FORMATS`].
+//!
+//! Not about where the bytes go (any [`Output`]) nor what they mean.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use crate::{AddressSpace, Cause, Chunk, Facts, Plan, ReadAt, ReadError, Space};
+
+mod elf;
+mod fill;
+mod lime;
+mod padded;
+mod raw;
+
+pub use elf::{ElfCore, NO_PADDR, Segment, note};
+
+/// Every format there is. Values of `--format`, its help, detection and the generic tests derive
+/// from it; there is no other list.
+pub static FORMATS: &[Format] = &[raw::FORMAT, padded::FORMAT, lime::FORMAT, elf::FORMAT];
+
+/// A row of [`FORMATS`].
+#[derive(Debug)]
+pub struct Format {
+    /// What `--format` takes.
+    pub name: &'static str,
+    /// One line that says how memory lies in it.
+    pub summary: &'static str,
+    /// The programs that open it.
+    pub opened_by: &'static str,
+    /// What happens where memory could not be read.
+    pub holes: Holes,
+    /// The spaces whose addresses it can hold.
+    pub spaces: &'static [Space],
+    /// The exact size in bytes of the image of a plan, where no page of it is a hole.
+    pub size: fn(&Plan) -> u64,
+    /// A writer of it.
+    pub writer: for<'a> fn(&'a mut dyn Output) -> Box<dyn ImageWriter + 'a>,
+    /// Opens an image of it; none where the file alone does not say what lies where.
+    pub open: Option<Open>,
+    /// The bytes that a file of it begins with; empty where there are none.
+    pub magic: &'static [u8],
+}
+
+/// Reads an image's headers and makes its memory readable.
+pub type Open = fn(Arc<dyn ReadAt>) -> Result<Image, FormatError>;
+
+/// What a format does where memory could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holes {
+    /// What follows moves up: only the map tells where a hole was.
+    LeftOut,
+    /// Zeros stand there: only the summary tells them from memory that was zero.
+    Filled,
+}
+
+impl Format {
+    /// The format of that name.
+    pub fn by_name(name: &str) -> Option<&'static Format> {
+        FORMATS.iter().find(|format| format.name == name)
+    }
+
+    /// The format whose magic `head`, the start of a file, begins with.
+    pub fn detect(head: &[u8]) -> Option<&'static Format> {
+        FORMATS.iter().find(|format| !format.magic.is_empty() && head.starts_with(format.magic))
+    }
+
+    /// Whether it can hold addresses of `space`.
+    pub fn holds(&self, space: Space) -> bool {
+        self.spaces.contains(&space)
+    }
+}
+
+/// Where a writer's bytes go, front to back.
+pub trait Output: Write {
+    /// Writes `len` zero bytes, or leaves a gap that reads as such.
+    fn zeros(&mut self, mut len: u64) -> io::Result<()> {
+        static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+        while len > 0 {
+            let now = len.min(ZEROS.len() as u64);
+            self.write_all(&ZEROS[..now as usize])?;
+            len -= now;
+        }
+        Ok(())
+    }
+}
+
+impl Output for Vec<u8> {}
+
+/// Lays memory out as a format wants it.
+pub trait ImageWriter {
+    /// Writes what stands before the memory. Called once, first.
+    fn begin(&mut self, plan: &Plan) -> io::Result<()>;
+
+    /// Writes a chunk. They come in ascending order of address, do not overlap, and none reaches
+    /// over the end of one of the plan's regions.
+    fn chunk(&mut self, chunk: &Chunk<'_>) -> io::Result<()>;
+
+    /// Writes what stands after the memory. Called once, last; chunks may have ended early.
+    fn finish(&mut self) -> io::Result<()>;
+}
+
+/// An image that has been opened.
+pub struct Image {
+    /// Its memory.
+    pub space: Box<dyn AddressSpace>,
+    /// What it says of the machine it is of.
+    pub facts: Facts,
+}
+
+/// Why a file is not an image of a format, or is damaged.
+#[derive(Debug, thiserror::Error)]
+pub enum FormatError {
+    /// A field holds what it cannot hold.
+    #[error("not a sound {format} image: {field} at offset {offset:#x}: {problem}")]
+    Field {
+        /// The format's name.
+        format: &'static str,
+        /// Where in the file, in bytes.
+        offset: u64,
+        /// The field's name in the format's documentation.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The file could not be read.
+    #[error("cannot read the {format} image at offset {offset:#x}: {source}")]
+    Read {
+        /// The format's name.
+        format: &'static str,
+        /// Where in the file, in bytes.
+        offset: u64,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Reads memory at `addr` that stands at `offset` of an image file.
+fn read_file(
+    file: &dyn ReadAt,
+    addr: u64,
+    offset: u64,
+    buf: &mut [u8],
+) -> Result<usize, ReadError> {
+    match file.read_at(offset, buf)? {
+        0 => Err(ReadError::Fault { addr, cause: Cause::Truncated }),
+        n => Ok(n),
+    }
+}
+
+/// What reading outside an image's regions gives.
+fn not_in_image(addr: u64) -> ReadError {
+    ReadError::Fault { addr, cause: Cause::NotOffered }
+}
