@@ -40,7 +40,7 @@ pub struct CopyOptions {
 impl CopyOptions {
     /// Below this, throughput falls (4 KiB reads cost 40 %); above it, nothing is gained.
     pub const DEFAULT_READ_SIZE: usize = 1 << 20;
-    /// The largest read size: two buffers of it must fit into [`Self::MAX_BUFFERS_LEN`].
+    /// The largest read size: two buffers of it must fit into the 32 MiB that all buffers may take.
     pub const MAX_READ_SIZE: usize = 16 << 20;
     /// What all buffers together may take, in bytes.
     const MAX_BUFFERS_LEN: usize = 32 << 20;

@@ -1,0 +1,265 @@
+//! Writes a file or block device without filling the page cache of the machine, which is the
+//! evidence: with O_DIRECT, and where the file system has no such thing, by writing back and
+//! dropping the cached pages as it goes.
+//!
+//! Blocks that come aligned are written from where they are; others pass through one staging
+//! buffer. Not about names and renaming (`file.rs`).
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::num::NonZeroU64;
+use std::os::unix::fs::FileExt;
+
+use memdump_image::buffer::{ALIGNMENT, Buffer, is_aligned};
+use memdump_image::format::Output;
+use rustix::fs::{Advice, OFlags, fadvise, fcntl_getfl, fcntl_setfl, fdatasync};
+use rustix::io::Errno;
+
+/// Staged bytes are written in blocks of this many: a device is near its best from 1 MiB on.
+const STAGING_LEN: usize = 1 << 20;
+/// Without O_DIRECT, at most this many bytes stay in the page cache.
+const CACHED_LEN: u64 = 32 << 20;
+
+pub(crate) struct DirectWriter {
+    file: File,
+    /// Whether the descriptor has O_DIRECT now.
+    direct: bool,
+    /// Whether what lies beyond `offset` reads as zeros by itself.
+    sparse: bool,
+    staging: Buffer,
+    /// Bytes in `staging`.
+    staged: usize,
+    /// Where in the file the staged bytes will stand.
+    offset: u64,
+    /// From where on pages may be in the cache.
+    cached_from: u64,
+}
+
+impl DirectWriter {
+    /// Writes from `offset` on. `file` may have been opened with O_DIRECT or not. `sparse` says
+    /// that it is a regular file that ends at `offset` or before.
+    pub(crate) fn new(file: File, offset: u64, sparse: bool) -> io::Result<Self> {
+        let mut writer = Self {
+            file,
+            direct: true,
+            sparse,
+            staging: Buffer::new(STAGING_LEN),
+            staged: 0,
+            offset,
+            cached_from: offset,
+        };
+        // O_DIRECT wants aligned offsets, and all later ones have the same remainder.
+        writer.set_direct(offset.is_multiple_of(ALIGNMENT as u64))?;
+        Ok(writer)
+    }
+
+    /// Writes what is staged, sets the length and waits for the device. Gives the file back, and
+    /// where it ends.
+    pub(crate) fn finish(mut self) -> io::Result<(File, u64)> {
+        self.write_staged()?;
+        if self.sparse && self.file.metadata()?.len() < self.offset {
+            self.file.set_len(self.offset)?;
+        }
+        fdatasync_if_possible(&self.file)?;
+        self.drop_cached();
+        Ok((self.file, self.offset))
+    }
+
+    fn set_direct(&mut self, direct: bool) -> io::Result<()> {
+        let flags = fcntl_getfl(&self.file)?;
+        let wanted = if direct { flags | OFlags::DIRECT } else { flags - OFlags::DIRECT };
+        self.direct = match fcntl_setfl(&self.file, wanted) {
+            Ok(()) => direct,
+            // tmpfs before Linux 6.6 and others without direct I/O.
+            Err(Errno::INVAL) if direct => false,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(())
+    }
+
+    /// Writes all that is staged, whatever its length.
+    fn write_staged(&mut self) -> io::Result<()> {
+        let staging = std::mem::replace(&mut self.staging, Buffer::new(0));
+        let aligned = self.staged - self.staged % ALIGNMENT;
+        let result = self.write_at_offset(&staging[..aligned]).and_then(|()| {
+            if aligned < self.staged {
+                // The tail of the file: direct I/O takes whole blocks only.
+                self.set_direct(false)?;
+                self.write_at_offset(&staging[aligned..self.staged])?;
+            }
+            Ok(())
+        });
+        self.staging = staging;
+        self.staged = 0;
+        result
+    }
+
+    fn write_at_offset(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.file.write_at(bytes, self.offset) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    self.offset += written as u64;
+                    bytes = &bytes[written..];
+                    if self.direct && !written.is_multiple_of(ALIGNMENT) {
+                        self.set_direct(false)?;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // A file system that lets O_DIRECT be set and does not mean it.
+                Err(error) if self.direct && Errno::from_io_error(&error) == Some(Errno::INVAL) => {
+                    self.set_direct(false)?;
+                }
+                Err(error) => return Err(error),
+            }
+            if !self.direct && self.offset - self.cached_from >= CACHED_LEN {
+                fdatasync_if_possible(&self.file)?;
+                self.drop_cached();
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the kernel drop the pages of the image that it still caches. Only advice: where it is
+    /// not taken the image is as good.
+    fn drop_cached(&mut self) {
+        let len = NonZeroU64::new(self.offset - self.cached_from);
+        let _ = fadvise(&self.file, self.cached_from, len, Advice::DontNeed);
+        self.cached_from = self.offset;
+    }
+}
+
+/// Some character devices and file systems have nothing to sync.
+fn fdatasync_if_possible(file: &File) -> io::Result<()> {
+    match fdatasync(file) {
+        Ok(()) | Err(Errno::INVAL | Errno::ROFS | Errno::NOTSUP) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl Write for DirectWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let whole = bytes.len() - bytes.len() % ALIGNMENT;
+        if self.staged == 0 && whole > 0 && is_aligned(&bytes[..whole]) {
+            self.write_at_offset(&bytes[..whole])?;
+            return Ok(whole);
+        }
+        let taken = bytes.len().min(STAGING_LEN - self.staged);
+        self.staging[self.staged..self.staged + taken].copy_from_slice(&bytes[..taken]);
+        self.staged += taken;
+        if self.staged == STAGING_LEN {
+            self.write_staged()?;
+        }
+        Ok(taken)
+    }
+
+    /// Does nothing: what is staged is no whole block yet.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Output for DirectWriter {
+    fn zeros(&mut self, mut len: u64) -> io::Result<()> {
+        let zeros = [0; ALIGNMENT];
+        while len > 0 {
+            let misaligned = self.staged % ALIGNMENT;
+            if self.sparse && misaligned == 0 && len >= ALIGNMENT as u64 {
+                self.write_staged()?;
+                let skipped = len - len % ALIGNMENT as u64;
+                (self.offset, len) = (self.offset + skipped, len - skipped);
+                continue;
+            }
+            let now = len.min((ALIGNMENT - misaligned) as u64);
+            self.write_all(&zeros[..now as usize])?;
+            len -= now;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+    use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn writer(file: &tempfile::NamedTempFile, offset: u64) -> DirectWriter {
+        let file = OpenOptions::new().write(true).open(file).unwrap();
+        DirectWriter::new(file, offset, true).unwrap()
+    }
+
+    #[test]
+    fn an_image_leaves_no_pages_in_the_cache() {
+        // The build folder lies on a real disk; a temporary folder may not.
+        let file = tempfile::NamedTempFile::new_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let mut writer = writer(&file, 0);
+        let block = Buffer::new(1 << 20);
+        for _ in 0..8 {
+            writer.write_all(&block).unwrap();
+            writer.write_all(b"and something odd").unwrap();
+        }
+        let (_, end) = writer.finish().unwrap();
+        assert_eq!(end, 8 * ((1 << 20) + 17));
+        let resident = std::process::Command::new("fincore")
+            .args(["--bytes", "--noheadings", "--output", "RES"])
+            .arg(file.path())
+            .output()
+            .unwrap();
+        let resident: u64 = String::from_utf8(resident.stdout).unwrap().trim().parse().unwrap();
+        assert!(resident <= 64 << 10, "{resident} bytes of the image are cached");
+    }
+
+    #[test]
+    fn a_gap_takes_no_room() {
+        let file = tempfile::NamedTempFile::new_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let mut writer = writer(&file, 0);
+        writer.write_all(b"start").unwrap();
+        writer.zeros(1 << 30).unwrap();
+        writer.finish().unwrap();
+        let metadata = file.as_file().metadata().unwrap();
+        assert_eq!(metadata.len(), (1 << 30) + 5);
+        assert!(metadata.blocks() * 512 < 1 << 20);
+    }
+
+    #[test]
+    fn a_full_device_is_an_error() {
+        let full = OpenOptions::new().write(true).custom_flags(0).open("/dev/full").unwrap();
+        let mut writer = DirectWriter::new(full, 0, false).unwrap();
+        let error = writer
+            .write_all(&Buffer::new(1 << 20))
+            .and_then(|()| writer.finish().map(drop))
+            .unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn the_file_holds_what_was_written(
+            parts in prop::collection::vec((any::<bool>(), 1usize..3 << 19, any::<u8>()), 1..12),
+            offset in prop_oneof![Just(0u64), Just(4096), 1u64..10_000],
+        ) {
+            let file = tempfile::NamedTempFile::new_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+            let mut writer = writer(&file, offset);
+            let mut expected = vec![0; offset as usize];
+            for (is_gap, len, value) in parts {
+                let len = if len % 3 == 0 { len.next_multiple_of(ALIGNMENT) } else { len };
+                if is_gap {
+                    writer.zeros(len as u64).unwrap();
+                    expected.resize(expected.len() + len, 0);
+                } else {
+                    let mut block = Buffer::new(len);
+                    block.fill(value);
+                    writer.write_all(&block).unwrap();
+                    expected.resize(expected.len() + len, value);
+                }
+            }
+            writer.finish().unwrap();
+            prop_assert!(std::fs::read(file.path()).unwrap() == expected);
+        }
+    }
+}
