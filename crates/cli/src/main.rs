@@ -1,1 +1,36 @@
-fn main() {}
+//! The command `memdump`: arguments to library calls, messages, progress, exit statuses.
+//!
+//! Nothing that a user of the libraries would miss lives here.
+
+mod args;
+mod commands;
+mod exit;
+mod log;
+mod progress;
+mod signals;
+mod size;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use exit::Exit;
+
+fn main() -> std::process::ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return exit::for_clap(&error),
+    };
+    let result = match &cli.command {
+        None => commands::dump::run(&cli.dump),
+        Some(Command::Map(args)) => commands::map::run(args),
+        Some(Command::Check(args)) => commands::check::run(args),
+        Some(Command::Generate { what }) => commands::generate::run(*what),
+    };
+    result.unwrap_or_else(|error| exit::report(&error)).into()
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        (exit as u8).into()
+    }
+}

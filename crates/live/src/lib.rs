@@ -1,1 +1,21 @@
-//! memdump-live
+//! What is on this Linux machine: its physical memory, its kernel's virtual memory, and the reasons
+//! why they may not be read.
+//!
+//! [`open`] gives an [`AddressSpace`](memdump_image::AddressSpace) and all that is known of it before
+//! the first byte is taken. This crate knows no image format and no sink.
+
+#![forbid(unsafe_code)]
+
+mod check;
+mod kernel;
+mod machine;
+mod open;
+mod physical;
+mod proc;
+mod refusal;
+
+pub use check::{Preflight, PreflightRange, PreflightSource, preflight};
+pub use machine::peak_memory;
+pub use open::{Choice, OpenError, Opened, Recheck, Request, open};
+pub use physical::{SOURCES, Source};
+pub use refusal::{Reason, Refusal};

@@ -1,0 +1,81 @@
+//! `memdump map`: what would be dumped, region by region.
+
+use std::fmt::Write;
+
+use memdump_image::Hole;
+use memdump_image::MemoryMap;
+
+use super::{print, select};
+use crate::args::MapArgs;
+use crate::exit::Exit;
+use crate::log;
+use crate::size::Human;
+
+pub(crate) fn run(args: &MapArgs) -> anyhow::Result<Exit> {
+    log::init(args.select.verbose);
+    let limit = select::size("-s", &args.select.size, "1g")?;
+    let selection = select::open(&args.select)?;
+    let map = selection.plan.map.truncate(limit.unwrap_or(u64::MAX));
+    let listing = match args.json {
+        true => json(&map, &selection.source, &selection.omitted),
+        false => table(&map, &selection.source, &selection.omitted),
+    };
+    print(&listing)?;
+    Ok(Exit::Complete)
+}
+
+fn json(map: &MemoryMap, source: &str, omitted: &[Hole]) -> String {
+    let regions = map.regions().iter().map(|region| {
+        serde_json::json!({
+            "start": region.extent.start(),
+            "end": region.extent.end(),
+            "size": region.extent.len(),
+            "kind": region.kind.name(),
+            "label": region.label,
+            "counterpart": region.counterpart,
+        })
+    });
+    let omitted = omitted.iter().map(|hole| {
+        serde_json::json!({
+            "start": hole.extent.start(),
+            "end": hole.extent.end(),
+            "size": hole.extent.len(),
+            "cause": hole.cause.name(),
+        })
+    });
+    let object = serde_json::json!({
+        "source": source,
+        "space": map.space().to_string(),
+        "size": map.total(),
+        "regions": regions.collect::<Vec<_>>(),
+        "omitted": omitted.collect::<Vec<_>>(),
+    });
+    format!("{object}\n")
+}
+
+fn table(map: &MemoryMap, source: &str, omitted: &[Hole]) -> String {
+    let mut text = format!("{:<18}  {:<18}  {:>12}  KIND\n", "START", "END", "SIZE");
+    // Writing to a string cannot fail.
+    for region in map.regions() {
+        let (extent, size) = (region.extent, Human(region.extent.len()));
+        let (start, end) = (extent.start(), extent.end());
+        let label = match region.label.as_str() {
+            "" => String::new(),
+            label => format!("  {label}"),
+        };
+        let _ = writeln!(text, "{start:#018x}  {end:#018x}  {size:>12}  {}{label}", region.kind);
+    }
+    for hole in omitted {
+        let (extent, size) = (hole.extent, Human(hole.extent.len()));
+        let (start, end) = (extent.start(), extent.end());
+        let _ = writeln!(text, "{start:#018x}  {end:#018x}  {size:>12}  left out: {}", hole.cause);
+    }
+    let count = map.regions().len();
+    let _ = writeln!(
+        text,
+        "{count} regions, {} of {} memory from {source}; END is the first address beyond",
+        Human(map.total()),
+        map.space(),
+    );
+    text
+}

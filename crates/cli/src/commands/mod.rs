@@ -1,0 +1,19 @@
+//! The subcommands, one file each, and what they share.
+
+pub(crate) mod check;
+pub(crate) mod dump;
+pub(crate) mod generate;
+pub(crate) mod map;
+mod select;
+
+use std::io::Write;
+
+use anyhow::Context;
+
+use crate::exit::ListingClosed;
+
+/// Writes a listing to standard output; a reader that has gone ends it quietly.
+fn print(listing: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(listing.as_bytes()).and_then(|()| stdout.flush()).context(ListingClosed)
+}

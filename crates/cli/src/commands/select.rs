@@ -1,0 +1,124 @@
+//! Which memory: the options that every command about a live machine shares.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use memdump_image::format::Format;
+use memdump_image::{AddressSpace, Hole, Plan, Space};
+use memdump_live::{Choice, Recheck, SOURCES};
+
+use crate::args::{Include, SelectArgs};
+use crate::exit::UsageError;
+use crate::size;
+
+/// An address space that has been opened, and what will be taken of it.
+pub(super) struct Selection {
+    pub(super) space: Box<dyn AddressSpace>,
+    pub(super) plan: Plan,
+    /// Where it is read from, for people.
+    pub(super) source: String,
+    /// Memory that is known not to be in it.
+    pub(super) omitted: Vec<Hole>,
+    /// What has come and gone since.
+    pub(super) recheck: Recheck,
+}
+
+/// The value of an option that takes a size; none when it is not given or 0.
+pub(super) fn size(
+    option: &str,
+    text: &Option<String>,
+    example: &str,
+) -> Result<Option<u64>, UsageError> {
+    let Some(text) = text else { return Ok(None) };
+    match size::parse(text) {
+        Some(size) => Ok(Some(size).filter(|&size| size > 0)),
+        None => Err(UsageError(format!(
+            "{option} {text:?} is not a size: write bytes with a suffix k, m, g or t if you like, \
+             as in {option} {example}"
+        ))),
+    }
+}
+
+/// Opens the source and decides what to take of it.
+pub(super) fn open(args: &SelectArgs) -> anyhow::Result<Selection> {
+    let space = if args.kernel { Space::Kernel } else { Space::Physical };
+    let selection = match image(&args.source)? {
+        Some((image, format)) => {
+            let source = format!("{} ({} image)", Path::new(&args.source).display(), format.name);
+            let map = image.space.map().clone();
+            let plan = Plan { map, page_size: page_size(&image.facts), facts: image.facts };
+            let recheck = Box::new(|| Ok(Vec::new()));
+            Selection { space: image.space, plan, source, omitted: Vec::new(), recheck }
+        }
+        None => live(args, space)?,
+    };
+    if selection.plan.map.space() != space {
+        let found = selection.plan.map.space();
+        let hint = if args.kernel { "leave out -k" } else { "use -k" };
+        let message = format!("{} holds {found} memory: {hint}", selection.source);
+        return Err(UsageError(message).into());
+    }
+    Ok(selection)
+}
+
+fn live(args: &SelectArgs, space: Space) -> anyhow::Result<Selection> {
+    let choice = match args.source.to_str() {
+        Some("auto") => Choice::Auto,
+        name => match SOURCES.iter().find(|source| Some(source.name) == name) {
+            Some(source) => Choice::Source(source),
+            None => Choice::Path(args.source.clone().into()),
+        },
+    };
+    let opened = memdump_live::open(&memdump_live::Request {
+        space,
+        choice,
+        include_reserved: args.include.contains(&Include::Reserved),
+        direct_map: args.direct_map,
+    })?;
+    let plan =
+        Plan { map: opened.space.map().clone(), page_size: opened.page_size, facts: opened.facts };
+    let mut said = vec![format!("source: {} ({})", opened.source.display(), opened.why)];
+    said.extend(opened.refused.iter().map(|refusal| format!("not used: {refusal}")));
+    said.extend(opened.notes);
+    for line in said {
+        tracing::info!("{line}");
+    }
+    Ok(Selection {
+        space: opened.space,
+        plan,
+        source: opened.source.display().to_string(),
+        omitted: opened.omitted,
+        recheck: opened.recheck,
+    })
+}
+
+/// The machine's page size as its VMCOREINFO says it; every other machine here has 4 KiB pages.
+fn page_size(facts: &memdump_image::Facts) -> u64 {
+    facts.vmcoreinfo.as_ref().and_then(|info| info.page_size()).unwrap_or(4096)
+}
+
+/// Opens `source` as a memory image, where it is a regular file that begins like one. ELF files are
+/// left to the live sources: a kcore elsewhere is one too.
+fn image(
+    source: &OsStr,
+) -> anyhow::Result<Option<(memdump_image::format::Image, &'static Format)>> {
+    let path = Path::new(source);
+    if source == "auto" || !path.is_file() {
+        return Ok(None);
+    }
+    let failed = || format!("cannot open the memory image {}", path.display());
+    let mut file = File::open(path).with_context(failed)?;
+    let mut head = [0; 16];
+    let read = file.read(&mut head).with_context(failed)?;
+    match Format::detect(&head[..read]) {
+        Some(format) if format.name != "elf" => {
+            let Some(open) = format.open else { return Ok(None) };
+            Ok(Some((open(Arc::new(file)).with_context(failed)?, format)))
+        }
+        _ => Ok(None),
+    }
+}

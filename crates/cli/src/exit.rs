@@ -1,0 +1,61 @@
+//! Exit statuses, and how an error ends the program.
+
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+
+/// The statuses of every subcommand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// All that was asked for.
+    Complete = 0,
+    /// No image, or a partial one that says so.
+    Failed = 1,
+    /// The command line is wrong; nothing was done.
+    Usage = 2,
+    /// An image was written, and memory is missing from it.
+    Incomplete = 3,
+}
+
+/// A command line that parses and means nothing. One line, with a good value.
+#[derive(Debug)]
+pub(crate) struct UsageError(pub(crate) String);
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+/// Prints an error in lines that each begin with the program's name.
+pub(crate) fn report(error: &anyhow::Error) -> Exit {
+    let broken_pipe = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<io::Error>().map(io::Error::kind) == Some(io::ErrorKind::BrokenPipe)
+    };
+    if error.downcast_ref::<ListingClosed>().is_some() && error.chain().any(broken_pipe) {
+        return Exit::Failed;
+    }
+    for line in format!("{error:#}").lines() {
+        eprintln!("memdump: {line}");
+    }
+    if error.is::<UsageError>() { Exit::Usage } else { Exit::Failed }
+}
+
+/// A listing could not be written. When its reader has gone that is nothing to speak of.
+#[derive(Debug)]
+pub(crate) struct ListingClosed;
+
+impl fmt::Display for ListingClosed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cannot write to standard output")
+    }
+}
+
+/// Help and version are no errors; everything else is wrong usage.
+pub(crate) fn for_clap(error: &clap::Error) -> ExitCode {
+    // Where the message cannot be printed the status still says it.
+    let _ = error.print();
+    if error.use_stderr() { Exit::Usage.into() } else { Exit::Complete.into() }
+}

@@ -1,0 +1,213 @@
+//! Opens what the user asked for: tries the sources for real, and says which was taken and why.
+
+use std::fmt;
+use std::io;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use memdump_image::{AddressSpace, Facts, Hole, Space};
+
+use crate::kernel;
+use crate::machine::Machine;
+use crate::physical::{self, Physical, SOURCES, Source, device, kcore, reserved, trial};
+use crate::refusal::{Reason, Refusal};
+
+/// Which source.
+#[derive(Clone, Debug)]
+pub enum Choice {
+    /// The most complete of those that can be used.
+    Auto,
+    /// This one.
+    Source(&'static Source),
+    /// Another kcore (of a host's `/proc` inside a container), or another memory device.
+    Path(PathBuf),
+}
+
+/// What to open.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Physical or kernel memory.
+    pub space: Space,
+    /// From where.
+    pub choice: Choice,
+    /// Also what the firmware reserved; physical memory only.
+    pub include_reserved: bool,
+    /// Also the direct map; kernel memory only.
+    pub direct_map: bool,
+}
+
+/// Finds out which RAM came or went since the source was opened.
+pub type Recheck = Box<dyn Fn() -> io::Result<Vec<Hole>> + Send + Sync>;
+
+/// Memory of this machine, ready to be read.
+pub struct Opened {
+    /// The memory.
+    pub space: Box<dyn AddressSpace>,
+    /// What an image of it should carry.
+    pub facts: Facts,
+    /// The page size, in bytes.
+    pub page_size: u64,
+    /// Where it is read from.
+    pub source: PathBuf,
+    /// Why this one.
+    pub why: String,
+    /// RAM that the machine names and that is not in the space.
+    pub omitted: Vec<Hole>,
+    /// What the reader of an image should know: accounts that differ, memory that was not added.
+    pub notes: Vec<String>,
+    /// Sources that were tried and could not be used.
+    pub refused: Vec<Refusal>,
+    /// See [`Recheck`].
+    pub recheck: Recheck,
+}
+
+/// No source can be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenError {
+    /// Each that was tried.
+    pub refused: Vec<Refusal>,
+}
+
+impl std::error::Error for OpenError {}
+
+/// A line for each source.
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no source of memory can be used:")?;
+        self.refused.iter().try_for_each(|refusal| write!(f, "\n  {refusal}"))
+    }
+}
+
+/// Opens a source, and reads a few pages of it to see that it works. Nothing else is read.
+///
+/// # Errors
+/// When no source that was asked for can be used; each says why.
+pub fn open(request: &Request) -> Result<Opened, OpenError> {
+    let candidates: Vec<(&Path, Machine)> = match &request.choice {
+        Choice::Auto => {
+            SOURCES.iter().map(|source| (Path::new(source.path), Machine::here())).collect()
+        }
+        Choice::Source(source) => vec![(Path::new(source.path), Machine::here())],
+        Choice::Path(path) => vec![(path, Machine::of_kcore(path))],
+    };
+    let mut refused = Vec::new();
+    let mut best: Option<(&Path, Machine, Physical)> = None;
+    for (path, machine) in candidates {
+        match attempt(request, &machine, path) {
+            Ok(physical) => {
+                let size = physical.space.map().total();
+                tracing::info!("{}: usable, {size} bytes of RAM", path.display());
+                // Of equals the first: the table's order is the order of preference.
+                if best.as_ref().is_none_or(|(_, _, best)| best.space.map().total() < size) {
+                    best = Some((path, machine, physical));
+                }
+            }
+            Err(reason) => {
+                let refusal = Refusal { path: path.into(), reason };
+                tracing::info!("{refusal}");
+                refused.push(refusal);
+            }
+        }
+    }
+    let Some((path, machine, physical)) = best else { return Err(OpenError { refused }) };
+    let why = match request.choice {
+        Choice::Auto => "the most complete source that can be used",
+        _ => "asked for",
+    };
+    match finish(request, path, &machine, physical) {
+        Ok(opened) => Ok(Opened { why: why.to_owned(), refused, ..opened }),
+        Err(reason) => {
+            refused.push(Refusal { path: path.into(), reason });
+            Err(OpenError { refused })
+        }
+    }
+}
+
+/// Opens one source and tries it.
+fn attempt(request: &Request, machine: &Machine, path: &Path) -> Result<Physical, Reason> {
+    let physical = match SOURCES.iter().find(|source| Path::new(source.path) == path) {
+        Some(source) => (source.open)(machine, path)?,
+        None => by_kind(machine, path)?,
+    };
+    if request.space == Space::Kernel && physical.kernel.is_none() {
+        return Err(Reason::PhysicalOnly);
+    }
+    trial(&*physical.space)?;
+    Ok(physical)
+}
+
+/// A path that is in no table: a device by its position, anything else a kcore.
+fn by_kind(machine: &Machine, path: &Path) -> Result<Physical, Reason> {
+    let metadata =
+        std::fs::metadata(path).map_err(|error| machine.refusal_of_open(path, &error))?;
+    if metadata.file_type().is_char_device() {
+        return device::open(&Machine::here(), path);
+    }
+    match metadata.is_file() {
+        true => kcore::open(machine, path),
+        false => Err(Reason::UnknownKind),
+    }
+}
+
+/// Goes from physical memory to what was asked for.
+fn finish(
+    request: &Request,
+    path: &Path,
+    machine: &Machine,
+    physical: Physical,
+) -> Result<Opened, Reason> {
+    let Physical { space, facts, mut omitted, differences: mut notes, recheck, kernel } = physical;
+    let space: Box<dyn AddressSpace> = match (request.space, kernel) {
+        (Space::Kernel, Some(segments)) => {
+            let source = kernel::Source {
+                machine,
+                path,
+                physical: space,
+                segments,
+                vmcoreinfo: facts.vmcoreinfo.as_ref(),
+                machine_name: facts.machine.as_deref(),
+                direct_map: request.direct_map,
+            };
+            // Physical RAM that is missing is no part of what was asked for.
+            omitted.clear();
+            let (space, way) = kernel::open(source)?;
+            notes.push(way);
+            space
+        }
+        _ if request.include_reserved => {
+            let (space, unavailable) = reserved::add(machine, space);
+            notes.extend(unavailable);
+            Box::new(Shared(space))
+        }
+        _ => Box::new(Shared(space)),
+    };
+    tracing::info!("{} bytes in {} regions", space.map().total(), space.map().regions().len());
+    for region in space.map().regions() {
+        tracing::debug!("{} {} {}", region.extent, region.kind, region.label);
+    }
+    Ok(Opened {
+        space,
+        facts,
+        page_size: physical::page_size(),
+        source: path.into(),
+        why: String::new(),
+        omitted,
+        notes,
+        refused: Vec::new(),
+        recheck,
+    })
+}
+
+/// A space that others hold too.
+struct Shared(Arc<dyn AddressSpace>);
+
+impl AddressSpace for Shared {
+    fn map(&self) -> &memdump_image::MemoryMap {
+        self.0.map()
+    }
+
+    fn read_at(&self, addr: u64, buf: &mut [u8]) -> Result<usize, memdump_image::ReadError> {
+        self.0.read_at(addr, buf)
+    }
+}
