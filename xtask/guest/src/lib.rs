@@ -1,0 +1,5 @@
+//! What the laboratory's host and its guest must agree on: the control protocol and the pattern that memory is filled with.
+//! Not a library for anybody else.
+
+pub mod pattern;
+pub mod protocol;
