@@ -1,0 +1,96 @@
+//! Cells: a machine, what is done to it, the command that is run there, and what has to come of it. The table is in `table`, how a
+//! cell is run in `run`.
+
+mod run;
+mod table;
+
+pub(crate) use run::{Outcome, run_all};
+pub(crate) use table::{all, machines};
+
+use super::image::Format;
+use super::machine::Machine;
+
+/// One row of the proof.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cell {
+    pub(crate) machine: Machine,
+    pub(crate) scenario: &'static Scenario,
+    /// Whether it is one of those that differ in kind, which every change has to pass.
+    pub(crate) quick: bool,
+}
+
+impl Cell {
+    /// `SCENARIO@MACHINE`, which no two cells share.
+    pub(crate) fn name(&self) -> String {
+        format!("{}@{}", self.scenario.name, self.machine.name)
+    }
+}
+
+/// What is done and what has to come of it, on any machine that allows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    /// What it proves, in a few words.
+    pub(crate) shows: &'static str,
+    /// What is done first.
+    pub(crate) before: &'static [Step],
+    /// The command, for the guest's shell. `{out}` stands for where the image goes, and the map is expected in `/tmp/map`.
+    pub(crate) command: &'static str,
+    /// Whether an ordinary user runs it.
+    pub(crate) user: bool,
+    /// What is done while it runs.
+    pub(crate) during: &'static [Step],
+    /// Where the image goes.
+    pub(crate) output: Output,
+    /// The exit status.
+    pub(crate) status: i32,
+    /// What it has to say on standard error or output, in any order.
+    pub(crate) says: &'static [&'static str],
+    /// What the image has to be.
+    pub(crate) wanted: Wanted,
+}
+
+/// Something that is done to a machine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    /// A shell command in the guest that has to succeed.
+    Run(&'static str),
+    /// So many MiB of new pattern.
+    Fill(u64),
+    /// So many pages that the kernel takes out of its own page tables.
+    Secret(u32),
+    /// So many pages that are broken, for all the kernel knows.
+    Poison(u32),
+    /// A DIMM of so many MiB is plugged in and brought online by the guest.
+    Dimm(u64),
+    /// The virtio-mem device is asked to give so many MiB.
+    VirtioMem(u64),
+    /// The balloon leaves the guest so many MiB.
+    Balloon(u64),
+    /// `devmem_is_allowed` is made to answer yes, as in a kernel without STRICT_DEVMEM.
+    RelaxDevmem,
+    /// So many milliseconds pass.
+    Wait(u64),
+}
+
+/// Where an image goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// The port that ends in a file of the host.
+    Port,
+    /// The guest's disk.
+    Disk,
+    /// Nowhere that is looked at.
+    Nowhere,
+}
+
+/// What an image has to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wanted {
+    /// There is none, or it is not looked at.
+    Nothing,
+    /// All RAM, or so many bytes of it.
+    Physical { format: Format, limit: Option<u64> },
+    /// All that the kernel has mapped beside the direct map.
+    Kernel { format: Format },
+}

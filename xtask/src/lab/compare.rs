@@ -1,0 +1,255 @@
+//! The comparison: an image against the truth before, at moments during, and after. A page that is equal in all of them must be equal in
+//! the image; one that changed proves nothing. A page with the pattern never changes, so none may be wrong or missing.
+//!
+//! The moments during matter: a counter that the running command raises, or the kernel's note of what runs now, is the same before and
+//! after, and rightly something else in the image.
+
+use std::fmt;
+
+use anyhow::{Context, Result};
+use lab_guest::pattern::{self, PAGE};
+use serde::Serialize;
+
+use super::Range;
+use super::image::Image;
+use super::paging::Leaf;
+use super::truth::{BLOCK, Fingerprint, Memory};
+
+/// How many bad pages are named.
+const EXAMPLES: usize = 8;
+
+/// Numbers of pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Counts {
+    /// The image has what the truth after has.
+    pub(crate) ok: u64,
+    /// Equal in all truths, something else in the image.
+    pub(crate) wrong: u64,
+    /// Not equal in all truths, and the image has something else than the last.
+    pub(crate) changed: u64,
+    /// Not in the image (or zeros), and the guest could not have read them.
+    pub(crate) hole: u64,
+    /// Not in the image, for no reason.
+    pub(crate) missing: u64,
+}
+
+impl Counts {
+    fn add(&mut self, other: &Counts) {
+        self.ok += other.ok;
+        self.wrong += other.wrong;
+        self.changed += other.changed;
+        self.hole += other.hole;
+        self.missing += other.missing;
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ok, wrong, changed, hole, missing } = self;
+        write!(f, "{ok} ok, {wrong} wrong, {changed} changed, {hole} unreadable, {missing} missing")
+    }
+}
+
+/// What became of the pages of one range.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct RangeVerdict {
+    pub(crate) name: String,
+    pub(crate) counts: Counts,
+}
+
+/// What the comparison found.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Verdict {
+    pub(crate) ranges: Vec<RangeVerdict>,
+    /// Pages that hold the pattern and are equal in the image.
+    pub(crate) patterned: u64,
+    /// Pages that hold the pattern and are wrong or missing in the image.
+    pub(crate) patterned_bad: u64,
+    /// Pages of the image that nothing was mapped to, before or after.
+    pub(crate) extra: u64,
+    /// The first pages that are wrong or missing, each with what is there and what should be.
+    pub(crate) examples: Vec<String>,
+}
+
+impl Verdict {
+    /// All ranges together.
+    pub(crate) fn total(&self) -> Counts {
+        let mut total = Counts::default();
+        for range in &self.ranges {
+            total.add(&range.counts);
+        }
+        total
+    }
+
+    /// Keeps a bad page in mind: where the image first differs, and how.
+    fn example(&mut self, address: u64, truth: &[u8], taken: Option<&[u8]>) {
+        if self.examples.len() == EXAMPLES {
+            return;
+        }
+        let Some(taken) = taken else {
+            self.examples.push(format!("{address:#x} is missing"));
+            return;
+        };
+        let differ = || truth.iter().zip(taken).enumerate().filter(|(_, (a, b))| a != b);
+        let first = differ().next().map_or(0, |(at, _)| at);
+        let shown = |bytes: &[u8]| -> String {
+            bytes[first..].iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        };
+        self.examples.push(format!(
+            "{address:#x} differs in {} bytes, at {first:#x} it is {} and not {}",
+            differ().count(),
+            shown(taken),
+            shown(truth)
+        ));
+    }
+}
+
+/// What is known of the machine's memory.
+pub(crate) struct Knowledge<'a> {
+    /// The hashes of each page before, and at moments during.
+    pub(crate) earlier: &'a [Fingerprint],
+    /// The memory now.
+    pub(crate) now: &'a Memory,
+    /// RAM that was there before and is there now, ascending.
+    pub(crate) ram: &'a [Range],
+    /// What the guest could not read, before or now.
+    pub(crate) unreadable: &'a [Range],
+    /// The seed of the pattern.
+    pub(crate) seed: u64,
+}
+
+/// Compares an image of physical memory, of which only the first `limit` bytes of RAM were wanted.
+pub(crate) fn physical(known: &Knowledge, image: &Image, limit: u64) -> Result<Verdict> {
+    let mut verdict = Verdict::default();
+    let mut left = limit;
+    let mut truth = vec![0; BLOCK as usize];
+    let mut taken = vec![0; BLOCK as usize];
+    for range in known.ram {
+        let end = range.end.min(range.start.saturating_add(left));
+        left -= end - range.start;
+        let mut counts = Counts::default();
+        let mut at = range.start;
+        while at < end {
+            let length = (end - at).min(BLOCK) as usize;
+            known.now.read(at, &mut truth[..length])?;
+            let whole = image.read(at, &mut taken[..length])?;
+            for (offset, page) in truth[..length].chunks(PAGE).enumerate() {
+                let address = at + (offset * PAGE) as u64;
+                let part = &mut taken[offset * PAGE..offset * PAGE + page.len()];
+                let there = whole || image.read(address, part)?;
+                known.judge(
+                    address,
+                    address,
+                    page,
+                    there.then_some(part),
+                    &mut counts,
+                    &mut verdict,
+                );
+            }
+            at += length as u64;
+        }
+        if end > range.start {
+            let name = format!("{:#x}-{:#x}", range.start, end - 1);
+            verdict.ranges.push(RangeVerdict { name, counts });
+        }
+    }
+    Ok(verdict)
+}
+
+/// Compares an image of the kernel's virtual memory with what the kernel's tables mapped: `before` and `now`, for each range.
+pub(crate) fn kernel(
+    known: &Knowledge,
+    image: &Image,
+    before: &[(&'static str, Vec<Leaf>)],
+    now: &[(&'static str, Vec<Leaf>)],
+) -> Result<Verdict> {
+    let page_size = PAGE as u64;
+    let mut verdict = Verdict::default();
+    let mut taken = [0; PAGE];
+    for ((name, old), (_, new)) in before.iter().zip(now) {
+        let mut counts = Counts::default();
+        for leaf in new {
+            for offset in (0..leaf.range.end - leaf.range.start).step_by(PAGE) {
+                let address = leaf.range.start + offset;
+                let physical = leaf.physical + offset;
+                if !known.ram.iter().any(|range| range.contains(&physical)) {
+                    // A device, or firmware's memory: not wanted.
+                    continue;
+                }
+                if translate(old, address) != Some(physical) {
+                    counts.changed += 1;
+                    continue;
+                }
+                let page =
+                    known.now.page(physical)?.context("RAM is in the hypervisor's memory")?;
+                let there = image.read(address, &mut taken)?;
+                let taken = there.then_some(&mut taken[..]);
+                known.judge(address, physical, &page, taken, &mut counts, &mut verdict);
+            }
+        }
+        verdict.ranges.push(RangeVerdict { name: (*name).to_owned(), counts });
+    }
+    for range in image.ranges() {
+        for address in (range.start..range.end).step_by(PAGE) {
+            let mapped = |spaces: &[(&str, Vec<Leaf>)]| {
+                spaces.iter().any(|(_, leaves)| {
+                    translate(leaves, address).is_some_and(|physical| {
+                        known
+                            .ram
+                            .iter()
+                            .any(|ram| ram.start < physical + page_size && physical < ram.end)
+                    })
+                })
+            };
+            if !mapped(before) && !mapped(now) {
+                verdict.extra += 1;
+            }
+        }
+    }
+    Ok(verdict)
+}
+
+fn translate(leaves: &[Leaf], address: u64) -> Option<u64> {
+    let leaf = leaves.get(leaves.partition_point(|leaf| leaf.range.end <= address))?;
+    leaf.range.contains(&address).then(|| leaf.physical + (address - leaf.range.start))
+}
+
+impl Knowledge<'_> {
+    /// Judges one page (or the part of one that was wanted), which stands at `address` in the image and at `physical` in RAM.
+    fn judge(
+        &self,
+        address: u64,
+        physical: u64,
+        truth: &[u8],
+        taken: Option<&mut [u8]>,
+        counts: &mut Counts,
+        verdict: &mut Verdict,
+    ) {
+        let patterned =
+            truth.first_chunk().is_some_and(|page| pattern::holds(page, physical, self.seed));
+        let equal = taken.as_deref().is_some_and(|taken| taken == truth);
+        if patterned && equal {
+            verdict.patterned += 1;
+        } else if patterned {
+            verdict.patterned_bad += 1;
+        }
+        // A part of a page has no hash to compare with, so it counts as one that may have changed unless it is equal.
+        let stable = truth.len() == PAGE
+            && self.earlier.iter().all(|earlier| earlier.matches(physical, truth));
+        let unreadable = self.unreadable.iter().any(|range| range.contains(&physical));
+        let zeros = taken.as_deref().is_some_and(|taken| taken.iter().all(|byte| *byte == 0));
+        if equal {
+            counts.ok += 1;
+        } else if unreadable && (taken.is_none() || zeros) {
+            counts.hole += 1;
+        } else if taken.is_none() {
+            counts.missing += 1;
+            verdict.example(address, truth, None);
+        } else if stable {
+            counts.wrong += 1;
+            verdict.example(address, truth, taken.as_deref());
+        } else {
+            counts.changed += 1;
+        }
+    }
+}

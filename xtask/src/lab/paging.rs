@@ -1,0 +1,152 @@
+//! The guest's page tables, walked in the hypervisor's memory: what the kernel had mapped, by its own tables and not by anything that
+//! `/proc/kcore` says. Read by the layout of the Intel manual, volume 3A, chapter 4: 512 entries of 8 bytes, bit 0 present, bit 7 a
+//! large page, bits 12 to 51 the address.
+
+use anyhow::{Context, Result, ensure};
+use lab_guest::pattern::PAGE;
+
+use super::guest::Guest;
+use super::truth::Memory;
+use super::{Range, view};
+
+const PRESENT: u64 = 1;
+const LARGE: u64 = 1 << 7;
+const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+
+/// Where the kernel's tables and its ranges of addresses are. Constant from boot to end.
+#[derive(Clone, Debug)]
+pub(crate) struct Kernel {
+    /// The physical address of the topmost table.
+    root: u64,
+    levels: u32,
+    /// The virtual address of physical address 0.
+    direct_map: u64,
+    /// What `-k` is about: the image, modules, vmalloc, vmemmap. Ascending.
+    pub(crate) ranges: Vec<(&'static str, Range)>,
+}
+
+/// A run of virtual addresses and the physical one that it begins at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Leaf {
+    pub(crate) range: Range,
+    pub(crate) physical: u64,
+}
+
+impl Kernel {
+    /// Finds the tables by the guest's symbols, and the bases of its ranges, which are random, in its own variables.
+    pub(crate) fn of(guest: &mut Guest) -> Result<Self> {
+        let names =
+            ["_text", "_end", "init_top_pgt", "page_offset_base", "vmalloc_base", "vmemmap_base"];
+        let symbols = view::symbols(guest, &names)?;
+        let code = view::kernel_code(guest)?;
+        let registers = guest.monitor("info registers")?;
+        // CR4.LA57, bit 12, turns the fifth level on.
+        let cr4 = registers.split("CR4=").nth(1).context("QEMU prints CR4")?;
+        let cr4 = u64::from_str_radix(&cr4[..8], 16).context("CR4")?;
+        let levels = if cr4 & (1 << 12) == 0 { 4 } else { 5 };
+        // The image is mapped as one piece, so distances are equal in both spaces.
+        let physical = |name: &str| code + (symbols[name] - symbols["_text"]);
+        let [direct_map, vmalloc, vmemmap] = guest.paused(|_, memory| {
+            let value = |name: &str| {
+                let mut bytes = [0; 8];
+                ensure!(memory.read(physical(name), &mut bytes)?, "{name} is not in RAM");
+                Ok(u64::from_le_bytes(bytes))
+            };
+            Ok([value("page_offset_base")?, value("vmalloc_base")?, value("vmemmap_base")?])
+        })?;
+        // Documentation/arch/x86/x86_64/mm.rst: 32 TiB or 12.5 PiB of vmalloc; modules from the end of the image's gigabyte.
+        let vmalloc_size = if levels == 4 { 32 << 40 } else { 12800 << 40 };
+        Ok(Self {
+            root: physical("init_top_pgt"),
+            levels,
+            direct_map,
+            ranges: vec![
+                ("vmalloc", vmalloc..vmalloc + vmalloc_size - 1),
+                ("vmemmap", vmemmap..vmemmap + (1 << 40)),
+                ("kernel image", symbols["_text"]..symbols["_end"]),
+                ("modules", 0xffff_ffff_c000_0000..0xffff_ffff_ff00_0000),
+            ],
+        })
+    }
+
+    /// What is mapped in `range` of virtual addresses, ascending.
+    pub(crate) fn mapped(&self, memory: &Memory, range: &Range) -> Result<Vec<Leaf>> {
+        let mut found = Vec::new();
+        self.walk(memory, self.root, self.levels, 0, range, &mut found)?;
+        Ok(found)
+    }
+
+    /// The pages of `ram` that the kernel's direct map lacks. Kernels before 6.13 cannot read those through `/proc/kcore`.
+    pub(crate) fn unmapped(&self, memory: &Memory, ram: &[Range]) -> Result<Vec<Range>> {
+        let mut holes = Vec::new();
+        for range in ram {
+            let mut at = range.start;
+            let seen = self.direct_map + range.start..self.direct_map + range.end;
+            for leaf in self.mapped(memory, &seen)? {
+                let start = leaf.range.start - self.direct_map;
+                if at < start {
+                    holes.push(at..start);
+                }
+                at = leaf.range.end - self.direct_map;
+            }
+            if at < range.end {
+                holes.push(at..range.end);
+            }
+        }
+        Ok(holes)
+    }
+
+    fn walk(
+        &self,
+        memory: &Memory,
+        table: u64,
+        level: u32,
+        base: u64,
+        range: &Range,
+        found: &mut Vec<Leaf>,
+    ) -> Result<()> {
+        let entries = memory
+            .page(table)?
+            .with_context(|| format!("the page table at {table:#x} is not in RAM"))?;
+        let span = 1_u64 << (12 + 9 * (level - 1));
+        for (index, entry) in entries.as_chunks::<8>().0.iter().enumerate() {
+            let entry = u64::from_le_bytes(*entry);
+            let start = base | sign_extended(index as u64 * span, level, self.levels);
+            // The topmost range of all ends at 2^64.
+            let last = start + (span - 1);
+            if entry & PRESENT == 0 || last < range.start || start >= range.end {
+                continue;
+            }
+            if level > 1 && (entry & LARGE == 0 || level > 3) {
+                self.walk(memory, entry & ADDRESS, level - 1, start, range, found)?;
+                continue;
+            }
+            // Bit 12 of a large page's entry is its memory type, so the address is taken by the size.
+            let physical = entry & ADDRESS & !(span - 1);
+            let clipped = start.max(range.start)..last.saturating_add(1).min(range.end);
+            let physical = physical + (clipped.start - start);
+            debug_assert_eq!(clipped.start % PAGE as u64, 0);
+            match found.last_mut() {
+                Some(before)
+                    if before.range.end == clipped.start
+                        && before.physical + (before.range.end - before.range.start)
+                            == physical =>
+                {
+                    before.range.end = clipped.end;
+                }
+                _ => found.push(Leaf { range: clipped, physical }),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The topmost table's upper half stands for addresses whose upper bits are all ones.
+fn sign_extended(address: u64, level: u32, levels: u32) -> u64 {
+    let bits = 12 + 9 * levels;
+    if level == levels && address >> (bits - 1) == 1 {
+        address | (u64::MAX << bits)
+    } else {
+        address
+    }
+}
