@@ -58,6 +58,8 @@ pub struct PreflightSource {
     pub remedy: Option<&'static str>,
     /// Whether it can give the kernel's virtual memory (`-k`).
     pub kernel: bool,
+    /// Whether only reading can tell that it works: STRICT_DEVMEM lets `/dev/mem` be opened.
+    pub untried: bool,
 }
 
 /// A range of physical addresses.
@@ -102,6 +104,7 @@ pub fn preflight() -> Preflight {
             ram: opened.as_ref().ok().map(|physical| physical.space.map().total()),
             reason: reason.map(Reason::to_string),
             remedy: reason.map(Reason::remedy),
+            untried: opened.is_ok() && source.may_refuse_reads,
             kernel: opened.as_ref().is_ok_and(|physical| physical.kernel.is_some()),
         });
         let Ok(physical) = opened else { continue };

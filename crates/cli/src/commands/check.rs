@@ -110,7 +110,11 @@ fn table(
             (None, _) => {
                 let ram = Human(source.ram.unwrap_or(0));
                 let kernel = if source.kernel { ", kernel memory (-k)" } else { "" };
-                let _ = writeln!(text, "  {name:<6} {path:<12} usable: {ram} of RAM{kernel}");
+                let verdict = match source.untried {
+                    true => "opens, but a read may be refused (STRICT_DEVMEM)",
+                    false => "usable",
+                };
+                let _ = writeln!(text, "  {name:<6} {path:<12} {verdict}: {ram} of RAM{kernel}");
             }
             (Some(reason), remedy) => {
                 let _ = writeln!(text, "  {name:<6} {path:<12} no: {reason}");

@@ -132,12 +132,11 @@ impl Dump<'_> {
             Holes::Filled => (self.format.size)(&self.selection.plan).min(expected + (1 << 20)),
             Holes::LeftOut => expected,
         };
-        let target = &self.request.target;
-        match (self.request.kind().room)(target) {
+        match (self.request.kind().room)(&self.request.target) {
             Some(room) if room < needed => bail!(
                 "not enough room for the image at {}: it takes {}, and {} are free; name another \
                  place, take less (-s SIZE), or send it off the machine (memdump | zstd | …)",
-                Path::new(target).display(),
+                self.target(),
                 Human(needed),
                 Human(room),
             ),
@@ -145,12 +144,17 @@ impl Dump<'_> {
         }
     }
 
-    /// The error of a copy that ended early, and what is left of the image.
-    fn failure(&self, error: CopyError, summary: &Summary, sink: Box<dyn Sink>) -> anyhow::Error {
-        let target = match self.request.kind().name {
+    /// Where the image goes, for people.
+    fn target(&self) -> String {
+        match self.request.kind().name {
             "stdout" => "standard output".to_owned(),
             _ => Path::new(&self.request.target).display().to_string(),
-        };
+        }
+    }
+
+    /// The error of a copy that ended early, and what is left of the image.
+    fn failure(&self, error: CopyError, summary: &Summary, sink: Box<dyn Sink>) -> anyhow::Error {
+        let target = self.target();
         let taken = Human(summary.bytes);
         let what = match error {
             CopyError::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => {
@@ -217,7 +221,7 @@ impl Dump<'_> {
                 self.say(format_args!("unread in all: {}: {cause}", Human(bytes)));
             }
         }
-        if let Some(limit) = self.args_limit().filter(|&limit| summary.bytes < limit) {
+        if let Some(limit) = self.options.limit.filter(|&limit| summary.bytes < limit) {
             let limit = Human(limit);
             self.say(format_args!("warning: there is less memory than the {limit} asked for (-s)"));
         }
@@ -227,10 +231,6 @@ impl Dump<'_> {
             return Exit::Incomplete;
         }
         Exit::Complete
-    }
-
-    fn args_limit(&self) -> Option<u64> {
-        self.options.limit
     }
 
     /// The shell makes files that others may read.

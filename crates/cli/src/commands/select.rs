@@ -81,11 +81,9 @@ fn live(args: &SelectArgs, space: Space) -> anyhow::Result<Selection> {
     })?;
     let plan =
         Plan { map: opened.space.map().clone(), page_size: opened.page_size, facts: opened.facts };
-    let mut said = vec![format!("source: {} ({})", opened.source.display(), opened.why)];
-    said.extend(opened.refused.iter().map(|refusal| format!("not used: {refusal}")));
-    said.extend(opened.notes);
-    for line in said {
-        tracing::info!("{line}");
+    tracing::info!("source: {} ({})", opened.source.display(), opened.why);
+    for note in opened.notes {
+        tracing::info!("{note}");
     }
     Ok(Selection {
         space: opened.space,

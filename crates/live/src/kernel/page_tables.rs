@@ -105,7 +105,11 @@ impl<'a> PageTables<'a> {
                 continue;
             }
             let virt = base + index * entry_len;
-            let Ok(covered) = Extent::with_len(self.canonical(virt), entry_len) else { continue };
+            let start = self.canonical(virt);
+            // The last entry covers the last address, which no extent can hold.
+            let Ok(covered) = Extent::half_open(start, start.saturating_add(entry_len)) else {
+                continue;
+            };
             let Some(part) = covered.intersection(window) else { continue };
             let phys = entry & ADDRESS & !self.encryption_bit;
             if level == 1 || (level <= 3 && entry & LARGE != 0) {

@@ -21,6 +21,7 @@ pub(super) const CRASH: Source = Source {
     path: "/dev/crash",
     summary: "all RAM, page by page, on Red Hat's kernels (module crash)",
     needs: "CAP_SYS_RAWIO, no lockdown; CAP_SYS_ADMIN for /proc/iomem",
+    may_refuse_reads: true,
     open,
 };
 
@@ -29,6 +30,7 @@ pub(super) const MEM: Source = Source {
     path: "/dev/mem",
     summary: "all RAM, on kernels without STRICT_DEVMEM; System RAM only, never device registers",
     needs: "CAP_SYS_RAWIO, no lockdown, no STRICT_DEVMEM; CAP_SYS_ADMIN for /proc/iomem",
+    may_refuse_reads: true,
     open,
 };
 

@@ -30,6 +30,7 @@ pub(super) const SOURCE: Source = Source {
     path: "/proc/kcore",
     summary: "all RAM that the kernel manages, and its virtual memory; works under lockdown=integrity",
     needs: "CAP_SYS_RAWIO; CAP_SYS_ADMIN for the cross-check with /proc/iomem",
+    may_refuse_reads: false,
     open,
 };
 

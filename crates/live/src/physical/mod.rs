@@ -28,6 +28,8 @@ pub struct Source {
     pub summary: &'static str,
     /// What it needs.
     pub needs: &'static str,
+    /// Whether it can be opened and then refuse to read RAM.
+    pub(crate) may_refuse_reads: bool,
     pub(crate) open: fn(&Machine, &Path) -> Result<Physical, Reason>,
 }
 
