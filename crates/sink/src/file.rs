@@ -16,7 +16,8 @@ use crate::{Leftover, Request, Sink, SinkError, SinkKind};
 
 pub(crate) const KIND: SinkKind = SinkKind {
     name: "file",
-    summary: "PATH: written as PATH.partial, renamed when whole; block devices and FIFOs too",
+    summary: "a path: a new file, a block device, a FIFO, a port",
+    done: "a file is written as PATH.partial with mode 0600; then it gets mode 0400 and its name",
     takes: |_| true,
     room,
     open,

@@ -25,8 +25,10 @@ pub static SINKS: &[SinkKind] = &[stdout::KIND, file::KIND];
 pub struct SinkKind {
     /// Its name in tables.
     pub name: &'static str,
-    /// One line on what a target of it looks like and what happens there.
+    /// What a target of it looks like.
     pub summary: &'static str,
+    /// What happens when the image is whole.
+    pub done: &'static str,
     /// Whether a target is of this kind.
     pub takes: fn(&OsStr) -> bool,
     /// Bytes that the target has room for, where that can be known.

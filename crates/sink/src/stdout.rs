@@ -19,7 +19,8 @@ use crate::{Leftover, Request, Sink, SinkError, SinkKind};
 
 pub(crate) const KIND: SinkKind = SinkKind {
     name: "stdout",
-    summary: "- or nothing: standard output, to a file or into a pipe",
+    summary: "nothing, or `-`: a pipe, or a file or device that the shell opened",
+    done: "the shell's position in its file is moved to the end of the image",
     takes: |target| target == "-" || target == "/dev/stdout",
     room,
     open: |_: &Request| {

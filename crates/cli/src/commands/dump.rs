@@ -249,21 +249,21 @@ impl Dump<'_> {
 }
 
 fn copy_options(args: &DumpArgs) -> anyhow::Result<CopyOptions> {
-    let buffer = |name, text: &Option<String>, default| {
+    let buffer = |name, text: &Option<String>, example, default| {
         let max = CopyOptions::MAX_READ_SIZE as u64;
-        match select::size(name, text, "1m")? {
+        match select::size(name, text, example)? {
             None => Ok(default),
             Some(size) if size <= max => Ok(size as usize),
             Some(size) => Err(UsageError(format!(
-                "{name} {}: {} are beyond reason for a buffer, at most 16m; 1m is best",
+                "{name} {}: {} are beyond reason for a buffer, at most 16m; try {name} {example}",
                 text.as_deref().unwrap_or_default(),
                 Human(size),
             ))),
         }
     };
-    let read_size = buffer("-b", &args.read_size, CopyOptions::DEFAULT_READ_SIZE)?;
+    let read_size = buffer("-b", &args.read_size, "1m", CopyOptions::DEFAULT_READ_SIZE)?;
     // Holes are found to the page whatever it is; see the option's help.
-    buffer("-p", &args.page_size, 0)?;
+    buffer("-p", &args.page_size, "4k", 0)?;
     let readers = args.readers.map_or_else(
         || std::thread::available_parallelism().map_or(1, |n| n.get().min(MAX_DEFAULT_READERS)),
         usize::from,

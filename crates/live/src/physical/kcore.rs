@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ use memdump_image::{
     AddressSpace, Cause, Extent, ExtentSet, Hole, MemoryMap, ReadError, Region, RegionKind, Space,
     VmCoreInfo,
 };
+
+use rustix::fs::{PROC_SUPER_MAGIC, statfs};
 
 use super::lanes::Lanes;
 use super::ram::{IomemRam, firmware_differences};
@@ -38,6 +40,9 @@ pub(super) const SOURCE: Source = Source {
 const FLAGS_PAGES: usize = 4096;
 
 pub(crate) fn open(machine: &Machine, path: &Path) -> Result<Physical, Reason> {
+    if is_masked(path) {
+        return Err(Reason::Masked);
+    }
     let lanes = Arc::new(Lanes::open(path).map_err(|error| machine.refusal_of_open(path, &error))?);
     let core = ElfCore::read(&*lanes).map_err(malformed)?;
     let iomem = IomemRam::read(machine);
@@ -98,6 +103,15 @@ pub(crate) fn open(machine: &Machine, path: &Path) -> Result<Physical, Reason> {
         recheck: Box::new(move || recheck(&before.0, &lanes, &before.1)),
         kernel: Some(kernel),
     })
+}
+
+/// Container runtimes lay `/dev/null` or an empty file over it. The kernel's own is on procfs and
+/// never empty.
+fn is_masked(path: &Path) -> bool {
+    let is_proc = statfs(path).is_ok_and(|found| found.f_type == PROC_SUPER_MAGIC);
+    let is_empty = std::fs::metadata(path)
+        .is_ok_and(|found| found.len() == 0 || found.file_type().is_char_device());
+    is_empty && !is_proc
 }
 
 fn malformed(error: FormatError) -> Reason {
