@@ -209,6 +209,17 @@ impl Guest {
         disk.set_len(0).and_then(|()| disk.set_len(length)).context("wipe the guest's disk")
     }
 
+    /// Where [`Guest::dump`] writes to.
+    pub(crate) fn hypervisor_dump(&self) -> PathBuf {
+        self.images.path().join("hypervisor-dump")
+    }
+
+    /// Has QEMU write the guest's memory to `path` as an ELF file: its own code for it, which nothing of the laboratory takes part in.
+    pub(crate) fn dump(&mut self, path: &Path) -> Result<()> {
+        let protocol = format!("file:{}", path.display());
+        self.qmp("dump-guest-memory", json!({ "paging": false, "protocol": protocol }))
+    }
+
     /// Removes an image that is not needed any more.
     pub(crate) fn discard(&self, image: &Path) -> Result<()> {
         if image == self.disk() {

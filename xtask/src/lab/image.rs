@@ -58,15 +58,15 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// Opens the image at `path`, which is the whole file or, on a disk, its beginning. `map` is the text of the map that was
-    /// written beside it, which raw images need.
-    pub(crate) fn open(path: &Path, format: Format, by: By, map: &str, disk: bool) -> Result<Self> {
+    /// Opens the image at `path`. `map` is the text of the map that was written beside it, which raw images need. What follows the
+    /// image is an error unless there is a `rest` in the file, as on a disk.
+    pub(crate) fn open(path: &Path, format: Format, by: By, map: &str, rest: bool) -> Result<Self> {
         let file = File::open(path).with_context(|| format!("open {}", path.display()))?;
         let size = file.metadata()?.len();
         let read = match format {
             Format::Raw => raw(map),
             Format::Padded => Ok(vec![Span { range: 0..size, offset: 0 }]),
-            Format::Lime => lime(&file, size, disk),
+            Format::Lime => lime(&file, size, rest),
             Format::Elf => elf(&file, by),
         };
         let spans = read.with_context(|| format!("read the {} image", format.name()))?;
@@ -81,7 +81,7 @@ impl Image {
         let end = |span: &Span| span.offset + (span.range.end - span.range.start);
         let length = spans.iter().map(end).max().unwrap_or(0);
         ensure!(length <= size, "the image ends at {size:#x}, its layout at {length:#x}");
-        ensure!(disk || length == size, "{} bytes follow the image", size - length);
+        ensure!(rest || length == size, "{} bytes follow the image", size - length);
         Ok(Self { file, spans, length })
     }
 
@@ -136,13 +136,13 @@ fn hex(word: &str) -> Result<u64> {
 }
 
 /// LiME version 1: 32 bytes (magic, version, first address, last address, eight zeros), then the data, repeated.
-fn lime(file: &File, size: u64, disk: bool) -> Result<Vec<Span>> {
+fn lime(file: &File, size: u64, rest: bool) -> Result<Vec<Span>> {
     const MAGIC_VERSION_1: u64 = 0x1_4c69_4d45;
     let mut spans = Vec::new();
     let mut at = 0;
     while at < size {
         let header: [u64; 4] = words(file, at)?;
-        if disk && header == [0; 4] {
+        if rest && header == [0; 4] {
             break;
         }
         let [magic, first, last, reserved] = header;
@@ -218,10 +218,10 @@ mod tests {
 
     use super::*;
 
-    fn open(bytes: &[u8], format: Format, map: &str, disk: bool) -> Result<Image> {
+    fn open(bytes: &[u8], format: Format, map: &str, rest: bool) -> Result<Image> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(bytes).unwrap();
-        Image::open(file.path(), format, By::Physical, map, disk)
+        Image::open(file.path(), format, By::Physical, map, rest)
     }
 
     fn lime_record(first: u64, last: u64, data: &[u8]) -> Vec<u8> {

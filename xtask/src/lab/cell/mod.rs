@@ -48,6 +48,8 @@ pub(crate) struct Scenario {
     pub(crate) says: &'static [&'static str],
     /// What the image has to be.
     pub(crate) wanted: Wanted,
+    /// Whether there is RAM that cannot be read, which the image then lacks.
+    pub(crate) holes: bool,
 }
 
 /// Something that is done to a machine.
@@ -80,6 +82,8 @@ pub(crate) enum Output {
     Port,
     /// The guest's disk.
     Disk,
+    /// It is the hypervisor's own dump that is looked at, taken when the command has ended.
+    Hypervisor,
     /// Nowhere that is looked at.
     Nowhere,
 }
