@@ -1,5 +1,6 @@
 //! The workspace's own tasks: `cargo xtask vm` and those that follow. Not shipped, knows nothing that the command itself should know.
 
+mod bench;
 mod command;
 mod lab;
 mod setup;
@@ -16,11 +17,15 @@ enum Task {
     /// The virtual machine laboratory
     #[command(subcommand)]
     Vm(vm::Vm),
+    /// Measure, beside the peers
+    #[command(subcommand)]
+    Bench(bench::Bench),
 }
 
 fn main() -> ExitCode {
     let done = match Task::parse() {
         Task::Vm(task) => vm::run(task),
+        Task::Bench(bench) => bench::run(bench),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -9,6 +9,7 @@
 
 pub(crate) mod cell;
 pub(crate) mod compare;
+pub(crate) mod devmem;
 mod gdb;
 pub(crate) mod guest;
 mod host;
@@ -21,7 +22,7 @@ pub(crate) mod payload;
 mod qmp;
 pub(crate) mod report;
 pub(crate) mod truth;
-mod view;
+pub(crate) mod view;
 
 use lab_guest::pattern::PAGE;
 

@@ -41,6 +41,6 @@ pub(crate) fn build() -> Result<Vec<Program>> {
 }
 
 /// The workspace's folder.
-fn workspace() -> &'static Path {
+pub(crate) fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
 }

@@ -16,7 +16,7 @@ use crate::lab::initramfs::Program;
 use crate::lab::machine::Machine;
 use crate::lab::paging::{Kernel, Leaf};
 use crate::lab::truth::{Fingerprint, Memory};
-use crate::lab::{Range, host, pages, view};
+use crate::lab::{Range, devmem, host, pages, view};
 
 /// What every pattern of a run is made with.
 const SEED: u64 = 0x6d65_6d64_756d_7031;
@@ -270,7 +270,7 @@ impl Stage {
                 self.guest.qmp("qom-set", size)
             }
             Step::Balloon(mib) => self.guest.qmp("balloon", json!({ "value": mib << 20 })),
-            Step::RelaxDevmem => self.relax_devmem(),
+            Step::RelaxDevmem => devmem::relax(&mut self.guest),
             Step::Wait(millis) => {
                 thread::sleep(Duration::from_millis(millis));
                 Ok(())
@@ -295,14 +295,6 @@ impl Stage {
         let device =
             json!({ "driver": "pc-dimm", "id": format!("plugged-{backend}"), "memdev": backend });
         self.guest.qmp("device_add", device)
-    }
-
-    /// Makes `devmem_is_allowed` return 1: `mov $1, %eax; ret`. The kernel must run where it was linked (`nokaslr`).
-    fn relax_devmem(&mut self) -> Result<()> {
-        const MAP: u64 = 0xffff_ffff_8000_0000;
-        let symbols = view::symbols(&mut self.guest, &["devmem_is_allowed"])?;
-        let address = symbols["devmem_is_allowed"] - MAP;
-        self.guest.write_physical(address, &[0xb8, 1, 0, 0, 0, 0xc3])
     }
 }
 
