@@ -74,7 +74,8 @@ fn unpack(
     require("apt-get", "the laboratory takes its kernels and programs from Debian's packages")?;
     let version = with_fresh_lists(|| version(package))
         .with_context(|| format!("find the Debian package {package}"))?;
-    let name = format!("deb/{package}_{version}{suffix}");
+    // As apt names its archives: a colon would mean something in too many arguments.
+    let name = format!("deb/{package}_{}{suffix}", version.replace(':', "%3a"));
     cache::once(&name, |folder| {
         eprintln!(
             "set-up: unpacks {package} {version} into the cache \
