@@ -1,0 +1,17 @@
+"""What drgn finds in the image argv[1] with the kernel argv[2]: its release and its tasks, as JSON."""
+
+import json
+import sys
+
+import drgn
+from drgn.helpers.linux.pid import for_each_task
+
+program = drgn.Program()
+program.set_core_dump(sys.argv[1])
+program.load_debug_info([sys.argv[2]])
+tasks = [
+    {"pid": task.pid.value_(), "comm": task.comm.string_().decode(errors="replace")}
+    for task in for_each_task(program)
+]
+release = program["init_uts_ns"].name.release.string_().decode()
+json.dump({"release": release, "tasks": tasks}, sys.stdout)

@@ -1,0 +1,35 @@
+//! drgn on ELF images.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use super::Task;
+use crate::{command, setup};
+
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// What drgn found.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Found {
+    /// What `uname -r` said when the image was taken.
+    pub(crate) release: String,
+    /// Every thread, in the order of their numbers.
+    pub(crate) tasks: Vec<Task>,
+}
+
+/// Opens an image with the kernel that it is of.
+///
+/// # Errors
+/// Where drgn does not open it, or cannot walk its tasks; with drgn's own words.
+pub(crate) fn open(image: &Path, vmlinux: &Path) -> Result<Found> {
+    let mut drgn = Command::new(setup::venv()?);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/consumers/drgn.py");
+    drgn.arg("-I").arg(script).arg(image).arg(vmlinux);
+    let printed = command::run(&mut drgn, LIMIT)
+        .with_context(|| format!("open {} with drgn", image.display()))?;
+    serde_json::from_str(&printed).context("read what drgn found")
+}
