@@ -37,7 +37,15 @@ pub(crate) fn report(error: &anyhow::Error) -> Exit {
     if error.downcast_ref::<ListingClosed>().is_some() && error.chain().any(broken_pipe) {
         return Exit::Failed;
     }
-    for line in format!("{error:#}").lines() {
+    let mut message = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        // Many errors name their cause themselves.
+        if !message.contains(&cause) {
+            let separator = if message.is_empty() { "" } else { ": " };
+            message.push_str(&format!("{separator}{cause}"));
+        }
+    }
+    for line in message.lines() {
         eprintln!("memdump: {line}");
     }
     if error.is::<UsageError>() { Exit::Usage } else { Exit::Failed }

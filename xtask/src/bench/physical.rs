@@ -84,7 +84,7 @@ pub(super) fn run(rounds: usize) -> Result<()> {
     let mut programs = payload::build()?;
     programs.push(program("bin/avml", &setup::cargo_tool("avml", "0.21.0", &[])?));
     let old = setup::deb("memdump")?;
-    programs.push(program("bin/memdump-1.01", &old.join("usr/bin/memdump")));
+    programs.push(program("bin/memdump-1.01", &old.join("usr/sbin/memdump")));
     // Debian's dd and memdump are linked dynamically.
     programs.push(program("bin/dd", Path::new("/bin/dd")));
     programs.push(program("lib64/ld-linux-x86-64.so.2", Path::new("/lib64/ld-linux-x86-64.so.2")));
@@ -192,7 +192,9 @@ fn measure(guest: &mut Guest, contender: &Contender, sink: Sink) -> Result<(f64,
     let ram = view::ram(guest)?;
     let image = (sink == Sink::Port).then(|| guest.collect("bench")).transpose()?;
     let before = guest.paused(|_, memory| Fingerprint::of(memory, &ram))?;
-    let command = contender.command.replace("{out}", sink.path());
+    // The port's own name is a link, which neither AVML nor memdump follows.
+    let path = guest.demand(&format!("busybox readlink -f {}", sink.path()))?;
+    let command = contender.command.replace("{out}", path.trim());
     let done = guest.run(&command)?;
     ensure!(done.status == 0, "{command}: {} {}", done.status, done.stderr);
     let changed = guest.paused(|_, memory| {
