@@ -1,9 +1,15 @@
-//! The workspace's own tasks: `cargo xtask vm` and those that follow. Not shipped, knows nothing that the command itself should know.
+//! The workspace's own tasks: `cargo xtask demo | test | bench | vm`. Not shipped; knows nothing that the command itself should
+//! know.
 
 mod bench;
 mod command;
+mod consumers;
+mod demo;
 mod lab;
+mod opened;
+mod recipes;
 mod setup;
+mod test;
 mod vm;
 
 use std::process::ExitCode;
@@ -14,6 +20,10 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Task {
+    /// See it work: a virtual machine is dumped, and the image proved right
+    Demo,
+    /// Run every test, with all the set-up that it needs
+    Test,
     /// The virtual machine laboratory
     #[command(subcommand)]
     Vm(vm::Vm),
@@ -24,6 +34,8 @@ enum Task {
 
 fn main() -> ExitCode {
     let done = match Task::parse() {
+        Task::Demo => demo::run(),
+        Task::Test => test::run(),
         Task::Vm(task) => vm::run(task),
         Task::Bench(bench) => bench::run(bench),
     };

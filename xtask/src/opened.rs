@@ -1,0 +1,151 @@
+//! Whether the programs that people open images with open ours, and find in them what is known of the guest. The programs
+//! themselves are in `consumers`; what lies in each page is the cells' affair.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use lab_guest::pattern::PAGE;
+
+use crate::consumers::{self, Task, avml, crash, drgn, volatility};
+use crate::lab::guest::{Guest, PORT};
+use crate::lab::image::{By, Format, Image};
+use crate::lab::initramfs::Program;
+use crate::lab::kernel::Series;
+use crate::lab::machine::Machine;
+use crate::setup;
+
+/// Opens images of one guest of the series with every consumer; a line for each thing that was proved.
+pub(crate) fn check(series: Series, programs: &[Program]) -> Result<Vec<String>> {
+    setup::apt(&["qemu-system-x86"])?;
+    let name = match series {
+        Series::V6_1 => "6.1-opened",
+        Series::V6_12 => "6.12-opened",
+    };
+    let mut guest = Guest::boot(Machine::new(name, series, 1024), programs)?;
+    let mut proved = Vec::new();
+    let elf = acquire(&mut guest, Format::Elf)?;
+    proved.push(with_drgn(&mut guest, &elf)?);
+    proved.push(with_crash(&mut guest, &elf)?);
+    let lime = acquire(&mut guest, Format::Lime)?;
+    proved.push(with_avml(&lime)?);
+    let padded = acquire(&mut guest, Format::Padded)?;
+    for (format, image) in [("lime", &lime), ("elf", &elf), ("padded", &padded)] {
+        proved.push(with_volatility(&mut guest, format, image)?);
+    }
+    Ok(proved)
+}
+
+/// Takes the guest's memory in a format, into a file here.
+pub(crate) fn acquire(guest: &mut Guest, format: Format) -> Result<PathBuf> {
+    let image = guest.collect(format.name())?;
+    guest.demand(&format!("memdump --quiet --format {} > {PORT}", format.name()))?;
+    guest.settle(&image)?;
+    Ok(image)
+}
+
+/// drgn finds the kernel's release and the tasks that run in the guest.
+pub(crate) fn with_drgn(guest: &mut Guest, elf: &Path) -> Result<String> {
+    let found = drgn::open(elf, &consumers::vmlinux(&guest.release)?)?;
+    ensure!(found.release == guest.release, "drgn finds the release {}", found.release);
+    let known = has_tasks("drgn", guest, &found.tasks)?;
+    let count = found.tasks.len();
+    Ok(format!(
+        "drgn opens elf of {}: {count} tasks, the {known} known ones among them",
+        found.release
+    ))
+}
+
+/// crash opens what it is new enough for: 8.0 gives up on Linux 6.12 whoever wrote the image.
+fn with_crash(guest: &mut Guest, elf: &Path) -> Result<String> {
+    let release = guest.release.clone();
+    match crash::open(elf, &consumers::vmlinux(&release)?)? {
+        crash::Outcome::Opened(session) => {
+            ensure!(session.release == release, "crash finds the release {}", session.release);
+            let modules = guest.demand("busybox cut -d ' ' -f 1 /proc/modules")?;
+            for module in modules.lines() {
+                let is_there = session.modules.iter().any(|found| found == module);
+                ensure!(is_there, "crash does not find the module {module}: {:?}", session.modules);
+            }
+            ensure!(!session.backtrace.is_empty(), "crash prints no backtrace");
+            Ok(format!(
+                "crash opens elf of {release}: {} tasks, all {} modules, a backtrace of {} frames",
+                session.tasks.len(),
+                modules.lines().count(),
+                session.backtrace.len()
+            ))
+        }
+        crash::Outcome::GaveUp { said } if release.starts_with("6.12") => {
+            let theirs = guest.hypervisor_dump();
+            guest.dump(&theirs)?;
+            let theirs_too = crash::open(&theirs, &consumers::vmlinux(&release)?)?;
+            guest.discard(&theirs)?;
+            match theirs_too {
+                crash::Outcome::GaveUp { .. } => Ok(format!(
+                    "crash is too old for {release}: it gives up on QEMU's own dump as well"
+                )),
+                crash::Outcome::Opened(_) => {
+                    bail!("crash opens QEMU's dump of {release} and not ours: {said}")
+                }
+            }
+        }
+        crash::Outcome::GaveUp { said } => bail!("crash gives up on {release}: {said}"),
+    }
+}
+
+/// AVML reads every byte of every range of our LiME image.
+fn with_avml(lime: &Path) -> Result<String> {
+    let output = lime.with_extension("by-avml");
+    avml::lime_to_padded(lime, &output)?;
+    let ours = Image::open(lime, Format::Lime, By::Physical, "", false)?;
+    let theirs = Image::open(&output, Format::Padded, By::Physical, "", false)?;
+    let mut pages = 0;
+    let (mut left, mut right) = (vec![0; PAGE], vec![0; PAGE]);
+    for address in ours.ranges().flat_map(|range| range.clone().step_by(PAGE)) {
+        ensure!(ours.read(address, &mut left)?, "our image has no page at {address:#x}");
+        ensure!(theirs.read(address, &mut right)?, "AVML's has no page at {address:#x}");
+        ensure!(left == right, "AVML reads another page at {address:#x}");
+        pages += 1;
+    }
+    std::fs::remove_file(&output).with_context(|| format!("remove {}", output.display()))?;
+    Ok(format!("AVML converts lime: all {pages} pages equal"))
+}
+
+/// Volatility lists the processes that run in the guest. Without symbol files for the kernel it cannot.
+fn with_volatility(guest: &mut Guest, format: &str, image: &Path) -> Result<String> {
+    let release = guest.release.clone();
+    let Some(symbols) = volatility::Symbols::find(&release)? else {
+        return Ok(format!(
+            "Volatility 3 NOT run on {format} of {release}, there is no symbol file for it: {}",
+            volatility::Symbols::ADVICE
+        ));
+    };
+    let found = volatility::processes(image, &symbols)?;
+    let known = has_tasks("Volatility", guest, &found)?;
+    Ok(format!(
+        "Volatility 3 linux.pslist on {format} of {release}: {} processes, the {known} known ones among them",
+        found.len()
+    ))
+}
+
+/// Tasks that live as long as the machine and keep their names.
+const LASTING: &[&str] =
+    &["lab-guest", "kthreadd", "kswapd0", "rcu_preempt", "khungtaskd", "kdevtmpfs"];
+
+/// Holds the tasks that were found against the lasting ones of the guest; how many those are.
+fn has_tasks(who: &str, guest: &mut Guest, found: &[Task]) -> Result<usize> {
+    let list = "for p in /proc/[0-9]*; do echo ${p#/proc/} $(busybox cat $p/comm); done";
+    let listed = guest.demand(list)?;
+    let mut known = 0;
+    for line in listed.lines() {
+        let Some((pid, comm)) = line.split_once(' ') else { continue };
+        if !LASTING.contains(&comm) {
+            continue;
+        }
+        let pid: u32 = pid.parse().context("a number of a process")?;
+        let is_there = found.iter().any(|task| task.pid == pid && task.comm == comm);
+        ensure!(is_there, "{who} does not find task {pid} {comm}: {found:?}");
+        known += 1;
+    }
+    ensure!(known >= 4, "the guest runs only {listed}");
+    Ok(known)
+}

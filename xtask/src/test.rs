@@ -1,0 +1,68 @@
+//! `cargo xtask test`: every test there is, with all the set-up that it needs.
+
+use std::env;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::lab::kernel::Series;
+use crate::lab::{cell, payload, report};
+use crate::{opened, recipes, setup};
+
+/// Runs everything; ends with the line `N passed, N failed`.
+pub(crate) fn run() -> Result<()> {
+    let started = Instant::now();
+    setup::apt(&["qemu-system-x86"])?;
+    step("tests that need no machine: cargo test --workspace");
+    let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["test", "--workspace", "--quiet", "--locked"])
+        .current_dir(payload::workspace())
+        .status()
+        .context("start cargo")?;
+    let mut passed = 0;
+    let mut failed = Vec::new();
+    let mut note = |name: &str, result: Result<()>| match result {
+        Ok(()) => passed += 1,
+        Err(error) => {
+            eprintln!("FAIL {name}: {error:#}");
+            failed.push(name.to_owned());
+        }
+    };
+    note("cargo test", if status.success() { Ok(()) } else { Err(anyhow::anyhow!("{status}")) });
+
+    let programs = payload::build()?;
+    let memdump = programs.iter().find(|program| program.path == "bin/memdump");
+    let memdump = memdump.context("memdump is among the programs")?.file.clone();
+    step("recipes, with the real programs");
+    note("recipes", recipes::check(&memdump));
+
+    step("the laboratory: cells that differ in kind");
+    let quick: Vec<_> = cell::all().into_iter().filter(|cell| cell.quick).collect();
+    let outcomes =
+        cell::run_all(&quick, &programs, |outcome| println!("{}", report::line(outcome)))?;
+    for outcome in outcomes {
+        let result = match outcome.failures.is_empty() {
+            true => Ok(()),
+            false => Err(anyhow::anyhow!("{}", outcome.failures.join("; "))),
+        };
+        note(&outcome.cell, result);
+    }
+
+    step("images, opened by those who read them");
+    for series in [Series::V6_1, Series::V6_12] {
+        let result = opened::check(series, &programs).map(|proved| {
+            proved.iter().for_each(|line| println!("{line}"));
+        });
+        note(&format!("consumers of {}", series.name()), result);
+    }
+
+    println!("\nall of it took {:.0} s", started.elapsed().as_secs_f64());
+    println!("{passed} passed, {} failed", failed.len());
+    ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
+    Ok(())
+}
+
+fn step(what: &str) {
+    println!("\n== {what}");
+}
