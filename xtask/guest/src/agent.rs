@@ -29,6 +29,7 @@ pub(crate) fn serve(control: &Path) -> Result<()> {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     send(&mut port, &Response::Ready { release }, &[])?;
 
+    // Kept so that they are never waited for: what they hold is held until the machine ends.
     let mut holders = Vec::new();
     let mut line = String::new();
     loop {
@@ -64,20 +65,13 @@ fn handle(request: Request, holders: &mut Vec<Child>) -> Result<(Response, Vec<u
             Ok((Response::Ran(ran), output))
         }
         Request::Hold { arguments } => Ok((Response::Held(hold(&arguments, holders)?), Vec::new())),
-        Request::Release => {
-            for mut holder in holders.drain(..) {
-                holder.kill().context("kill a holder")?;
-                holder.wait().context("wait for a holder")?;
-            }
-            Ok((Response::Done, Vec::new()))
-        }
         Request::Mark { mark } => {
             let mut port = File::options()
                 .write(true)
                 .open(DATA_PATH)
                 .with_context(|| format!("open {DATA_PATH}"))?;
             port.write_all(mark.as_bytes()).with_context(|| format!("write to {DATA_PATH}"))?;
-            Ok((Response::Done, Vec::new()))
+            Ok((Response::Marked, Vec::new()))
         }
     }
 }

@@ -27,8 +27,6 @@ pub enum Request {
         /// The arguments, the first of which is a holder's name.
         arguments: Vec<String>,
     },
-    /// Kill every holder, so that its memory is free again; answered by [`Response::Done`].
-    Release,
     /// Write `mark` to the data port: what follows the image, so that the host knows that it has all of it.
     Mark {
         /// Printable text that no image ends with by chance.
@@ -48,8 +46,8 @@ pub enum Response {
     Ran(Ran),
     /// A holder holds its memory.
     Held(Held),
-    /// It is done.
-    Done,
+    /// The mark is written.
+    Marked,
     /// It could not be done.
     Failed {
         /// Why, causes included.

@@ -8,7 +8,6 @@ use std::fmt;
 
 use anyhow::{Context, Result};
 use lab_guest::pattern::{self, PAGE};
-use serde::Serialize;
 
 use super::Range;
 use super::image::Image;
@@ -19,7 +18,7 @@ use super::truth::{BLOCK, Fingerprint, Memory};
 const EXAMPLES: usize = 8;
 
 /// Numbers of pages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     /// The image has what the truth after has.
     pub(crate) ok: u64,
@@ -51,14 +50,14 @@ impl fmt::Display for Counts {
 }
 
 /// What became of the pages of one range.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct RangeVerdict {
     pub(crate) name: String,
     pub(crate) counts: Counts,
 }
 
 /// What the comparison found.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Verdict {
     pub(crate) ranges: Vec<RangeVerdict>,
     /// Pages that hold the pattern and are equal in the image.

@@ -31,10 +31,21 @@ impl Stub {
         Ok(())
     }
 
-    /// Sends `$packet#sum` and returns the payload of the answer, both acknowledged by `+`.
+    /// Sends `$packet#sum` and returns the payload of the answer.
     fn exchange(&mut self, packet: &str) -> Result<String> {
         let sum = packet.bytes().fold(0_u8, u8::wrapping_add);
         write!(self.stream, "${packet}#{sum:02x}")?;
+        loop {
+            let payload = self.receive()?;
+            // That the machine stopped, as it does when the stub is connected to, is told unasked.
+            if !payload.starts_with(['T', 'S']) {
+                return Ok(payload);
+            }
+        }
+    }
+
+    /// Receives a packet and acknowledges it.
+    fn receive(&mut self) -> Result<String> {
         while self.byte()? != b'$' {}
         let mut payload = Vec::new();
         loop {
@@ -43,7 +54,9 @@ impl Stub {
                 byte => payload.push(byte),
             }
         }
-        (self.byte()?, self.byte()?);
+        // The sum, which a socket does not need.
+        self.byte()?;
+        self.byte()?;
         self.stream.write_all(b"+")?;
         String::from_utf8(payload).context("an answer in ASCII")
     }

@@ -48,7 +48,6 @@ pub(crate) struct Finished {
 
 /// A running guest.
 pub(crate) struct Guest {
-    pub(crate) machine: Machine,
     /// What `uname -r` says in it.
     pub(crate) release: String,
     /// Held for its drop, which must come before the files are gone.
@@ -101,7 +100,7 @@ impl Guest {
         let (qmp, control, release) = booted.with_context(|| {
             format!("boot {} ({})\n{}", machine.name, kernel.release, logs(folder.path()))
         })?;
-        Ok(Self { machine, release, _qemu: qemu, qmp, control, folder, images })
+        Ok(Self { release, _qemu: qemu, qmp, control, folder, images })
     }
 
     /// Runs `command` in the guest, as root, to its end.
@@ -163,12 +162,6 @@ impl Guest {
         }
     }
 
-    /// Lets go of everything that is held.
-    pub(crate) fn release(&mut self) -> Result<()> {
-        self.send(&Request::Release)?;
-        self.receive_done()
-    }
-
     /// Points the data port to a new file and returns its path. [`Guest::settle`] says when the image is in it.
     pub(crate) fn collect(&mut self, name: &str) -> Result<PathBuf> {
         let path = self.images.path().join(name);
@@ -180,7 +173,10 @@ impl Guest {
     /// Waits until all that the guest wrote to the data port is in the file at `path`.
     pub(crate) fn settle(&mut self, path: &Path) -> Result<()> {
         self.send(&Request::Mark { mark: MARK.to_owned() })?;
-        self.receive_done()?;
+        match self.receive(COMMAND_LIMIT)? {
+            Response::Marked => {}
+            other => bail!("mark the end of the image: {other:?}"),
+        }
         let mut file = File::options().read(true).write(true).open(path)?;
         let started = Instant::now();
         loop {
@@ -233,6 +229,11 @@ impl Guest {
         self.qmp.call(command, arguments).map(drop)
     }
 
+    /// Asks QEMU something over QMP.
+    pub(crate) fn query(&mut self, command: &str) -> Result<serde_json::Value> {
+        self.qmp.call(command, json!({}))
+    }
+
     /// Runs a command of QEMU's human monitor.
     pub(crate) fn monitor(&mut self, line: &str) -> Result<String> {
         self.qmp.monitor(line)
@@ -266,13 +267,6 @@ impl Guest {
 
     fn receive(&mut self, limit: Duration) -> Result<Response> {
         receive(&mut self.control, limit).with_context(|| logs(self.folder.path()))
-    }
-
-    fn receive_done(&mut self) -> Result<()> {
-        match self.receive(COMMAND_LIMIT)? {
-            Response::Done => Ok(()),
-            other => bail!("the guest answers {other:?}"),
-        }
     }
 }
 

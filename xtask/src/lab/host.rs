@@ -17,8 +17,3 @@ pub(super) fn memory_folder() -> Result<TempDir> {
 pub(super) fn image_folder() -> Result<TempDir> {
     Builder::new().prefix(PREFIX).tempdir().context("create a folder for images")
 }
-
-/// Says something that is for the one who watches a run.
-pub(super) fn note(text: &str) {
-    eprintln!("  {text}");
-}

@@ -67,7 +67,7 @@ pub(crate) enum Step {
     Dimm(u64),
     /// The virtio-mem device is asked to give so many MiB.
     VirtioMem(u64),
-    /// The balloon leaves the guest so many MiB.
+    /// The balloon takes so many MiB from the guest.
     Balloon(u64),
     /// `devmem_is_allowed` is made to answer yes, as in a kernel without STRICT_DEVMEM.
     RelaxDevmem,

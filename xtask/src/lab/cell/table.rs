@@ -75,7 +75,7 @@ const PLACES: &[Place] = &[
         quick: &[],
     },
     Place {
-        machine: Machine::new("6.1-relaxed", V6_1, 1024).cmdline("nokaslr"),
+        machine: Machine::new("6.1-relaxed", V6_1, 1024).cmdline("nokaslr secretmem.enable=1"),
         scenarios: &[RELAXED],
         quick: &["mem"],
     },
@@ -348,7 +348,7 @@ const FAILURES: &[Scenario] = &[
         shows: "a receiver that goes away is a failure with a clear line",
         command: "{ memdump; echo $? > /tmp/status; } | head -c 1048576 > /dev/null; \
                   exit $(cat /tmp/status)",
-        says: &["pipe"],
+        says: &["went away"],
         ..REFUSED
     },
     Scenario {
@@ -376,6 +376,25 @@ const RELAXED: &[Scenario] = &[
         shows: "`/dev/mem` with sizes that fit no page",
         command: "memdump --source mem -b 12345 -p 64k --format lime > {out}",
         wanted: whole(Format::Lime),
+        ..PLAIN
+    },
+    Scenario {
+        name: "mem-secret",
+        shows: "a read that fails in the middle (EFAULT) costs a page",
+        before: &[Step::RelaxDevmem, Step::Secret(3)],
+        command: "memdump --source mem -m /tmp/map > {out}",
+        status: 3,
+        holes: true,
+        ..PLAIN
+    },
+    Scenario {
+        name: "mem-secret-elf",
+        shows: "a read that fails in the middle (EFAULT) is zeros in ELF, and it is said",
+        before: &[Step::RelaxDevmem, Step::Secret(3)],
+        command: "memdump --source mem --format elf > {out}",
+        wanted: whole(Format::Elf),
+        status: 3,
+        holes: true,
         ..PLAIN
     },
     Scenario {
@@ -487,11 +506,9 @@ const HOTPLUG: &[Scenario] = &[
     },
     Scenario {
         name: "balloon",
-        shows: "pages that a balloon took are not memory",
-        before: &[Step::Balloon(1000), Step::Wait(3000)],
-        command: "memdump --format lime > {out}",
-        wanted: whole(Format::Lime),
-        status: 3,
+        shows: "pages that a balloon took have no content: left out, and it is said",
+        before: &[Step::Balloon(96), Step::Wait(2000)],
+        says: &["offline"],
         holes: true,
         ..PLAIN
     },
