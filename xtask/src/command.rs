@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,8 @@ pub(crate) struct Finished {
 /// Runs a program to its end, without input, and demands that it succeeds; returns its standard output.
 pub(crate) fn run(command: &mut Command, limit: Duration) -> Result<String> {
     let done = finish(command, limit)?;
-    ensure!(done.status.success(), "{command:?}: {}\n{}{}", done.status, done.stdout, done.stderr);
+    let Finished { status, stdout, stderr } = &done;
+    ensure!(status.success(), "{}: {status}\n{stdout}{stderr}", line(command));
     Ok(done.stdout)
 }
 
@@ -40,6 +41,12 @@ pub(crate) fn finish(command: &mut Command, limit: Duration) -> Result<Finished>
     let (stdout, stderr) = (text(&mut stdout)?, text(&mut stderr)?);
     let status = ended.with_context(|| format!("it had printed:\n{stdout}{stderr}"))?;
     Ok(Finished { status, stdout, stderr })
+}
+
+/// The program and its arguments, without the environment.
+fn line(command: &Command) -> String {
+    let words = [command.get_program()].into_iter().chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
 fn text(file: &mut File) -> Result<String> {
@@ -59,9 +66,14 @@ pub(crate) struct Running {
 impl Running {
     /// Starts a program in a process group of its own.
     pub(crate) fn start(command: &mut Command) -> Result<Self> {
-        let name = format!("{command:?}");
+        let name = line(command);
         let child = command.process_group(0).spawn().with_context(|| format!("start {name}"))?;
         Ok(Self { child, name })
+    }
+
+    /// The writing end of the program's standard input, where that is a pipe.
+    pub(crate) fn take_stdin(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
     }
 
     /// Waits for the program's end, at most for `limit`; what it started and left running is killed.
