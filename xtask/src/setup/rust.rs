@@ -13,14 +13,15 @@ use crate::command;
 const LIMIT: Duration = Duration::from_secs(3600);
 
 /// Builds the program of a package into the cache and returns its path. `extra` are further arguments of `cargo install`, such as
-/// features; they belong to the version, so do not vary them.
+/// features; a program with others is another one, and kept apart.
 ///
 /// # Errors
 /// Where the package cannot be had or built, or has no program of its name.
 pub(crate) fn cargo_tool(name: &str, version: &str, extra: &[&str]) -> Result<PathBuf> {
     let package = format!("{name}@{version}");
-    let folder = cache::once(&format!("rust/{name}-{version}"), |folder| {
-        let by_hand = [&["cargo install --locked", &package], extra].concat().join(" ");
+    let kept = [&[package.as_str()], extra].concat().join("_");
+    let folder = cache::once(&format!("rust/{kept}"), |folder| {
+        let by_hand = [&["cargo install --locked", package.as_str()], extra].concat().join(" ");
         eprintln!("set-up: builds {package} into the cache (by hand: {by_hand})");
         let target = tempfile::tempdir_in(cache::cache_dir()?)?;
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
