@@ -35,6 +35,8 @@ pub struct Request {
     pub include_reserved: bool,
     /// Also the direct map; kernel memory only.
     pub direct_map: bool,
+    /// Whether to read a few pages, to see that a source really works.
+    pub trial: bool,
 }
 
 /// Finds out which RAM came or went since the source was opened.
@@ -79,7 +81,8 @@ impl fmt::Display for OpenError {
     }
 }
 
-/// Opens a source, and reads a few pages of it to see that it works. Nothing else is read.
+/// Opens a source. Beside the trial that was asked for, and the page tables of a kernel, no memory is
+/// read.
 ///
 /// # Errors
 /// When no source that was asked for can be used; each says why.
@@ -133,7 +136,9 @@ fn attempt(request: &Request, machine: &Machine, path: &Path) -> Result<Physical
     if request.space == Space::Kernel && physical.kernel.is_none() {
         return Err(Reason::PhysicalOnly);
     }
-    trial(&*physical.space)?;
+    if request.trial {
+        trial(&*physical.space)?;
+    }
     Ok(physical)
 }
 
@@ -171,8 +176,8 @@ fn finish(
             };
             // Physical RAM that is missing is no part of what was asked for.
             omitted.clear();
-            let (space, way) = kernel::open(source)?;
-            notes.push(way);
+            let (space, other_way) = kernel::open(source)?;
+            notes.extend(other_way);
             space
         }
         _ if request.include_reserved => {

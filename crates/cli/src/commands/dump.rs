@@ -41,7 +41,7 @@ pub(crate) fn run(args: &DumpArgs) -> anyhow::Result<Exit> {
         .into());
     }
 
-    let selection = select::open(&args.select)?;
+    let selection = select::open(&args.select, true)?;
     let space = selection.plan.map.space();
     if !format.holds(space) {
         let fitting: Vec<&str> = memdump_image::format::FORMATS
@@ -97,6 +97,10 @@ impl Dump<'_> {
             plan.map.space(),
             self.selection.source,
         ));
+
+        for note in &self.selection.notes {
+            self.say(format_args!("note: {note}"));
+        }
 
         let stop = StopFlag::install().context("cannot watch for signals")?;
         let mut sink = (self.request.kind().open)(&self.request)?;
@@ -193,6 +197,7 @@ impl Dump<'_> {
                 "bytes": summary.bytes,
                 "seconds": summary.elapsed.as_secs_f64(),
                 "complete": !incomplete,
+                "notes": self.selection.notes,
                 "peak_memory": peak,
                 "unlisted_holes": summary.holes.unlisted(),
                 "holes": missing.iter().map(|hole| serde_json::json!({

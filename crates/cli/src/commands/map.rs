@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use memdump_image::Hole;
 use memdump_image::MemoryMap;
 
-use super::{print, select};
+use super::print;
+use super::select::{self, Selection};
 use crate::args::MapArgs;
 use crate::exit::Exit;
 use crate::log;
@@ -14,17 +14,17 @@ use crate::size::Human;
 pub(crate) fn run(args: &MapArgs) -> anyhow::Result<Exit> {
     log::init(args.select.verbose);
     let limit = select::size("-s", &args.select.size, "1g")?;
-    let selection = select::open(&args.select)?;
+    let selection = select::open(&args.select, false)?;
     let map = selection.plan.map.truncate(limit.unwrap_or(u64::MAX));
     let listing = match args.json {
-        true => json(&map, &selection.source, &selection.omitted),
-        false => table(&map, &selection.source, &selection.omitted),
+        true => json(&map, &selection),
+        false => table(&map, &selection),
     };
     print(&listing)?;
     Ok(Exit::Complete)
 }
 
-fn json(map: &MemoryMap, source: &str, omitted: &[Hole]) -> String {
+fn json(map: &MemoryMap, selection: &Selection) -> String {
     let regions = map.regions().iter().map(|region| {
         serde_json::json!({
             "start": region.extent.start(),
@@ -35,7 +35,7 @@ fn json(map: &MemoryMap, source: &str, omitted: &[Hole]) -> String {
             "counterpart": region.counterpart,
         })
     });
-    let omitted = omitted.iter().map(|hole| {
+    let omitted = selection.omitted.iter().map(|hole| {
         serde_json::json!({
             "start": hole.extent.start(),
             "end": hole.extent.end(),
@@ -44,16 +44,17 @@ fn json(map: &MemoryMap, source: &str, omitted: &[Hole]) -> String {
         })
     });
     let object = serde_json::json!({
-        "source": source,
+        "source": selection.source,
         "space": map.space().to_string(),
         "size": map.total(),
         "regions": regions.collect::<Vec<_>>(),
         "omitted": omitted.collect::<Vec<_>>(),
+        "notes": selection.notes,
     });
     format!("{object}\n")
 }
 
-fn table(map: &MemoryMap, source: &str, omitted: &[Hole]) -> String {
+fn table(map: &MemoryMap, selection: &Selection) -> String {
     let mut text = format!("{:<18}  {:<18}  {:>12}  KIND\n", "START", "END", "SIZE");
     // Writing to a string cannot fail.
     for region in map.regions() {
@@ -65,12 +66,15 @@ fn table(map: &MemoryMap, source: &str, omitted: &[Hole]) -> String {
         };
         let _ = writeln!(text, "{start:#018x}  {end:#018x}  {size:>12}  {}{label}", region.kind);
     }
-    for hole in omitted {
+    for hole in &selection.omitted {
         let (extent, size) = (hole.extent, Human(hole.extent.len()));
         let (start, end) = (extent.start(), extent.end());
         let _ = writeln!(text, "{start:#018x}  {end:#018x}  {size:>12}  left out: {}", hole.cause);
     }
-    let count = map.regions().len();
+    for note in &selection.notes {
+        let _ = writeln!(text, "note: {note}");
+    }
+    let (count, source) = (map.regions().len(), &selection.source);
     let _ = writeln!(
         text,
         "{count} regions, {} of {} memory from {source}; END is the first address beyond",

@@ -23,6 +23,8 @@ pub(super) struct Selection {
     pub(super) source: String,
     /// Memory that is known not to be in it.
     pub(super) omitted: Vec<Hole>,
+    /// What else should be known of it.
+    pub(super) notes: Vec<String>,
     /// What has come and gone since.
     pub(super) recheck: Recheck,
 }
@@ -43,8 +45,9 @@ pub(super) fn size(
     }
 }
 
-/// Opens the source and decides what to take of it.
-pub(super) fn open(args: &SelectArgs) -> anyhow::Result<Selection> {
+/// Opens the source and decides what to take of it. `trial` is whether a few pages may be read to
+/// see that it works.
+pub(super) fn open(args: &SelectArgs, trial: bool) -> anyhow::Result<Selection> {
     let space = if args.kernel { Space::Kernel } else { Space::Physical };
     let selection = match image(&args.source)? {
         Some((image, format)) => {
@@ -52,9 +55,10 @@ pub(super) fn open(args: &SelectArgs) -> anyhow::Result<Selection> {
             let map = image.space.map().clone();
             let plan = Plan { map, page_size: page_size(&image.facts), facts: image.facts };
             let recheck = Box::new(|| Ok(Vec::new()));
-            Selection { space: image.space, plan, source, omitted: Vec::new(), recheck }
+            let (omitted, notes) = (Vec::new(), Vec::new());
+            Selection { space: image.space, plan, source, omitted, notes, recheck }
         }
-        None => live(args, space)?,
+        None => live(args, space, trial)?,
     };
     if selection.plan.map.space() != space {
         let found = selection.plan.map.space();
@@ -65,7 +69,7 @@ pub(super) fn open(args: &SelectArgs) -> anyhow::Result<Selection> {
     Ok(selection)
 }
 
-fn live(args: &SelectArgs, space: Space) -> anyhow::Result<Selection> {
+fn live(args: &SelectArgs, space: Space, trial: bool) -> anyhow::Result<Selection> {
     let choice = match args.source.to_str() {
         Some("auto") => Choice::Auto,
         name => match SOURCES.iter().find(|source| Some(source.name) == name) {
@@ -78,18 +82,17 @@ fn live(args: &SelectArgs, space: Space) -> anyhow::Result<Selection> {
         choice,
         include_reserved: args.include.contains(&Include::Reserved),
         direct_map: args.direct_map,
+        trial,
     })?;
     let plan =
         Plan { map: opened.space.map().clone(), page_size: opened.page_size, facts: opened.facts };
     tracing::info!("source: {} ({})", opened.source.display(), opened.why);
-    for note in opened.notes {
-        tracing::info!("{note}");
-    }
     Ok(Selection {
         space: opened.space,
         plan,
         source: opened.source.display().to_string(),
         omitted: opened.omitted,
+        notes: opened.notes,
         recheck: opened.recheck,
     })
 }

@@ -35,15 +35,15 @@ pub(crate) struct Source<'a> {
     pub(crate) direct_map: bool,
 }
 
-/// The kernel's memory, and the way in which it was found, for people.
-pub(crate) fn open(source: Source<'_>) -> Result<(Box<dyn AddressSpace>, String), Reason> {
+/// The kernel's memory, and a note for people where it was found otherwise than by its page tables.
+pub(crate) fn open(source: Source<'_>) -> Result<(Box<dyn AddressSpace>, Option<String>), Reason> {
     let areas = areas(&source.segments);
     match by_page_tables(&source, &areas) {
-        Ok(space) => Ok((Box::new(space), "kernel memory was found by its page tables".into())),
+        Ok(space) => Ok((Box::new(space), None)),
         Err(why) => {
             let view = by_vmallocinfo(&source, &areas)?;
             let way = format!("kernel memory was found by /proc/vmallocinfo, as {why}");
-            Ok((Box::new(view), way))
+            Ok((Box::new(view), Some(way)))
         }
     }
 }

@@ -67,7 +67,9 @@ pub(super) fn firmware_differences(machine: &Machine, ram: &ExtentSet) -> Vec<St
     };
     let kib = |set: &ExtentSet| format!("{} KiB", set.total() / 1024);
     let mut differences = Vec::new();
-    let unused = whole_pages(firmware.difference(ram));
+    // In the first MiB the kernel keeps pages for itself that old firmware writes to.
+    let low = Extent::half_open(0, 1 << 20).into_iter().collect();
+    let unused = whole_pages(firmware.difference(ram).difference(&low));
     if !unused.is_empty() {
         differences.push(format!(
             "the firmware names {} more RAM than the kernel manages (mem= or a reservation): {}",
