@@ -77,6 +77,10 @@ pub(crate) fn processes(image: &Path, symbols: &Symbols) -> Result<Vec<Task>> {
     let rows: Vec<Row> =
         serde_json::from_str(&printed).context("read what Volatility 3 printed")?;
     // It ends with success then, too.
-    ensure!(!rows.is_empty(), "Volatility 3 finds no process in {}", image.display());
+    ensure!(
+        !rows.is_empty(),
+        "Volatility 3 finds no process in {}; it follows no page tables of five levels (QEMU: -cpu max,la57=off)",
+        image.display()
+    );
     Ok(rows.into_iter().map(|Row { pid, comm }| Task { pid, comm }).collect())
 }

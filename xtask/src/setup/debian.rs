@@ -1,5 +1,6 @@
 //! Debian packages: installed where a program has to be on the system, unpacked into the cache where its files are enough.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -56,6 +57,7 @@ pub(crate) fn deb_file(package: &str, path: &str) -> Result<PathBuf> {
         let mut extract = Command::new("bash");
         extract.args(["-c", script, "bash"]).arg(archive).arg(folder).arg(path);
         command::run(&mut extract, LIMIT)
+            .with_context(|| format!("take {path} out of the Debian package {package}"))
     })?;
     Ok(root.join(path))
 }
@@ -81,17 +83,17 @@ fn unpack(
             "set-up: unpacks {package} {version} into the cache \
              (by hand: apt-get download {package}; dpkg-deb --extract {package}_*.deb FOLDER)"
         );
-        // Not in the folder: that is to hold what the package holds.
-        let download = tempfile::tempdir_in(cache::cache_dir()?)?;
+        let download = folder.join(".download");
+        fs::create_dir(&download)?;
         with_fresh_lists(|| {
             // apt would fetch as a user of its own, who may not write here.
             let mut fetch = Command::new("apt-get");
             fetch.args(["download", "--quiet", "-o", "APT::Sandbox::User=root"]);
             command::run(fetch.arg(format!("{package}={version}")).current_dir(&download), LIMIT)
         })?;
-        let archive = download.path().read_dir()?.next().context("apt-get left no file")??;
+        let archive = fs::read_dir(&download)?.next().context("apt-get left no file")??;
         extract(&archive.path(), folder)?;
-        Ok(())
+        fs::remove_dir_all(&download).with_context(|| format!("remove {}", download.display()))
     })
 }
 

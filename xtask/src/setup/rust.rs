@@ -1,6 +1,7 @@
 //! Programs from crates.io, in versions that are fixed, linked statically so that they run in a guest as well as here.
 
 use std::env;
+use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -23,18 +24,18 @@ pub(crate) fn cargo_tool(name: &str, version: &str, extra: &[&str]) -> Result<Pa
     let folder = cache::once(&format!("rust/{kept}"), |folder| {
         let by_hand = [&["cargo install --locked", package.as_str()], extra].concat().join(" ");
         eprintln!("set-up: builds {package} into the cache (by hand: {by_hand})");
-        let target = tempfile::tempdir_in(cache::cache_dir()?)?;
+        let target = folder.join(".target");
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut install = Command::new(cargo);
         install.args(["install", "--quiet", "--locked", "--no-track", &package]).args(extra);
         // A target that is named keeps `crt-static` away from the procedural macros, which cannot have it.
         install.args(["--target", "x86_64-unknown-linux-gnu", "--root"]).arg(folder);
-        install.arg("--target-dir").arg(target.path());
+        install.arg("--target-dir").arg(&target);
         install.env_remove("CARGO_ENCODED_RUSTFLAGS");
         command::run(install.env("RUSTFLAGS", "-C target-feature=+crt-static"), LIMIT)
             .with_context(|| format!("build {package}"))?;
         ensure!(folder.join("bin").join(name).exists(), "{package} has no program of its name");
-        Ok(())
+        fs::remove_dir_all(&target).with_context(|| format!("remove {}", target.display()))
     })?;
     Ok(folder.join("bin").join(name))
 }
