@@ -48,6 +48,33 @@ pub(crate) fn open(source: Source<'_>) -> Result<(Box<dyn AddressSpace>, Option<
     }
 }
 
+/// The RAM among `physical` that the kernel has no mapping for at its direct-map address: guard pages,
+/// secret memory. Kernels from late 2024 on, and many older ones since, give zeros for it without a
+/// word. None where the page tables cannot be asked.
+pub(crate) fn unmapped(
+    physical: &dyn AddressSpace,
+    info: Option<&VmCoreInfo>,
+    machine_name: Option<&str>,
+    image: &[Segment],
+) -> Option<ExtentSet> {
+    if machine_name != Some("x86_64") {
+        return None;
+    }
+    let tables = PageTables::find(physical, info?, image).ok()?;
+    let mut unmapped = Vec::new();
+    for region in physical.map().regions() {
+        let virt = Extent::with_len(region.counterpart?, region.extent.len()).ok()?;
+        let mapped: ExtentSet =
+            tables.mapped(virt).ok()?.iter().map(|mapping| mapping.virt).collect();
+        let whole: ExtentSet = [virt].into_iter().collect();
+        unmapped.extend(whole.difference(&mapped).iter().filter_map(|gap| {
+            let start = region.extent.start() + (gap.start() - virt.start());
+            Extent::with_len(start, gap.len()).ok()
+        }));
+    }
+    Some(unmapped.into_iter().collect())
+}
+
 /// A part of the kernel's address space and what it is for.
 struct Area {
     extent: Extent,
@@ -74,6 +101,18 @@ fn areas(segments: &KernelSegments) -> Vec<Area> {
     });
     let mut areas: Vec<Area> = image.chain(mapped).collect();
     areas.sort_by_key(|area| area.extent);
+    // kcore has a segment of page structures for each range of RAM. Between them are those of the
+    // pages that are no RAM, as far as they share a page with others: the page tables know.
+    areas.dedup_by(|next, area| {
+        let both = (area.kind, next.kind) == (RegionKind::Vmemmap, RegionKind::Vmemmap);
+        match Extent::half_open(area.extent.start(), next.extent.end().max(area.extent.end())) {
+            Ok(hull) if both => {
+                area.extent = hull;
+                true
+            }
+            _ => false,
+        }
+    });
     // Where two overlap the first keeps its name; nothing is listed twice.
     areas.dedup_by(|next, area| match Extent::half_open(area.extent.end(), next.extent.end()) {
         Ok(rest) if next.extent.start() < area.extent.end() => {

@@ -23,6 +23,7 @@ use rustix::fs::{PROC_SUPER_MAGIC, statfs};
 use super::lanes::Lanes;
 use super::ram::{IomemRam, firmware_differences};
 use super::{Physical, Source, page_size};
+use crate::kernel::unmapped;
 use crate::machine::Machine;
 use crate::proc::page_flags;
 use crate::refusal::Reason;
@@ -50,7 +51,7 @@ pub(crate) fn open(machine: &Machine, path: &Path) -> Result<Physical, Reason> {
     let in_core: ExtentSet = segments.iter().map(|segment| segment.extent).collect();
 
     let mut differences = Vec::new();
-    let (ram, omitted) = match &iomem {
+    let (ram, mut omitted) = match &iomem {
         Ok(iomem) => {
             let extra = in_core.difference(&iomem.extents());
             if !extra.is_empty() {
@@ -86,13 +87,23 @@ pub(crate) fn open(machine: &Machine, path: &Path) -> Result<Physical, Reason> {
             "/proc/kpageflags cannot be read: offline pages cannot be told from zeros".into(),
         );
     }
-    let space = Kcore { map, segments, lanes: lanes.clone(), flags };
+    let mut space = Kcore { map, segments, lanes: lanes.clone(), flags };
     let mut facts = machine.facts();
     facts.vmcoreinfo = core.vmcoreinfo().or_else(|| vmcoreinfo_by_address(machine, &space));
     facts.elf_notes = Some(core.notes);
     if let Some(release) = facts.vmcoreinfo.as_ref().and_then(VmCoreInfo::release) {
         // The kernel that the memory is of, also when it is not the one we run on.
         facts.release = Some(release.to_owned());
+    }
+    let (info, name) = (facts.vmcoreinfo.as_ref(), facts.machine.as_deref());
+    match unmapped(&space, info, name, &kernel.image) {
+        // An entry for every page, or none: these are no page tables of that memory.
+        Some(gaps) if gaps.total() < space.map.total() => {
+            omitted.extend(gaps.iter().map(|extent| Hole { extent, cause: Cause::Unmapped }));
+            omitted.sort_by_key(|hole| hole.extent);
+            space.map = space.map.subtract(&gaps);
+        }
+        _ => tracing::info!("the page tables cannot tell which RAM is not mapped"),
     }
     let before = (machine.clone(), in_core);
     Ok(Physical {
