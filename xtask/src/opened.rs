@@ -21,7 +21,8 @@ pub(crate) fn check(series: Series, programs: &[Program]) -> Result<Vec<String>>
         Series::V6_1 => "6.1-opened",
         Series::V6_12 => "6.12-opened",
     };
-    let mut guest = Guest::boot(Machine::new(name, series, 1024), programs)?;
+    // Volatility knows no kernels with five levels of page tables.
+    let mut guest = Guest::boot(Machine::new(name, series, 1024).four_levels(), programs)?;
     let mut proved = Vec::new();
     let elf = acquire(&mut guest, Format::Elf)?;
     proved.push(with_drgn(&mut guest, &elf)?);
