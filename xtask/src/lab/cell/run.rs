@@ -29,8 +29,9 @@ const FIRST_SAMPLE: Duration = Duration::from_millis(40);
 /// How often the truth is taken at most while a command runs.
 const SAMPLES: usize = 5;
 
-/// One page in so many, outside the pattern, may differ: what changed and changed back between two looks, such as the pages that the
-/// port's driver sends from. A range that is off by a page, or an image that is shifted, makes nearly all of them wrong.
+/// One page in so many, outside the pattern, may differ: what changed and changed back between two looks. Such are the free pages that the
+/// port's driver sends from: what was in one when it was read is gone when the last of the image, which is as empty as the page was
+/// before, was sent from it. A range that is off by a page, or an image that is shifted, makes nearly all pages wrong.
 const FLICKER: u64 = 256;
 
 /// What came of a cell.

@@ -76,12 +76,12 @@ const PLACES: &[Place] = &[
     },
     Place {
         machine: Machine::new("6.1-relaxed", V6_1, 1024).cmdline("nokaslr secretmem.enable=1"),
-        scenarios: &[RELAXED],
-        quick: &["mem"],
+        scenarios: &[RELAXED, SECRET],
+        quick: &["mem", "mem-secret", "secret-raw"],
     },
     Place {
         machine: Machine::new("6.12-relaxed", V6_12, 1024).cmdline("nokaslr"),
-        scenarios: &[RELAXED],
+        scenarios: &[RELAXED, SECRET],
         quick: &[],
     },
     Place {
@@ -107,20 +107,9 @@ const PLACES: &[Place] = &[
         quick: &["confidentiality"],
     },
     Place {
-        machine: Machine::new("6.1-secret", V6_1, 1024).cmdline("secretmem.enable=1"),
-        scenarios: &[SECRET],
-        quick: &["secret-raw", "secret-elf"],
-    },
-    Place { machine: Machine::new("6.12-secret", V6_12, 1024), scenarios: &[SECRET], quick: &[] },
-    Place {
         machine: Machine::new("6.12-kfence", V6_12, 1024).cmdline("kfence.sample_interval=100"),
         scenarios: &[KFENCE],
         quick: &[],
-    },
-    Place {
-        machine: Machine::new("6.12-poison", V6_12, 1024),
-        scenarios: &[POISON],
-        quick: &["poison"],
     },
     Place {
         machine: Machine::new("6.1-hotplug", V6_1, 1024)
@@ -143,8 +132,8 @@ const PLACES: &[Place] = &[
     },
     Place {
         machine: Machine::new("6.12-crashkernel", V6_12, 1024).cmdline("crashkernel=128M"),
-        scenarios: &[CRASHKERNEL],
-        quick: &["crashkernel"],
+        scenarios: &[CRASHKERNEL, POISON],
+        quick: &["crashkernel", "poison"],
     },
 ];
 
@@ -221,14 +210,16 @@ const KERNEL: &[Scenario] = &[
     Scenario {
         name: "kernel",
         shows: "`-k`: what the kernel has mapped beside the direct map, by its own page tables",
-        command: "memdump -k -m /tmp/map > {out}",
+        command: "memdump -k -m /tmp/map -o {out}",
+        output: Output::Disk,
         wanted: Wanted::Kernel { format: Format::Raw },
         ..PLAIN
     },
     Scenario {
         name: "kernel-elf",
         shows: "`-k` as ELF, by virtual addresses",
-        command: "memdump -k --format elf > {out}",
+        command: "memdump -k --format elf -o {out}",
+        output: Output::Disk,
         wanted: Wanted::Kernel { format: Format::Elf },
         ..PLAIN
     },
