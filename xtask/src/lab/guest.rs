@@ -294,8 +294,10 @@ fn command(
     let socket = |name: &str| format!("unix:{},server=on,wait=off", folder.join(name).display());
     let shell = machine.cmdline.contains("lab.shell");
     let cmdline = format!("console=ttyS0 panic=-1 quiet {}", machine.cmdline);
-    let mut qemu = Command::new("qemu-system-x86_64");
-    qemu.args(["-no-user-config", "-nodefaults", "-no-reboot", "-display", "none"])
+    // setpriv (util-linux) has QEMU killed when this process is, however that ends.
+    let mut qemu = Command::new("setpriv");
+    qemu.args(["--pdeathsig", "KILL", "qemu-system-x86_64"])
+        .args(["-no-user-config", "-nodefaults", "-no-reboot", "-display", "none"])
         .args(machine.arguments(folder))
         .arg("-kernel")
         .arg(&kernel.vmlinuz)
