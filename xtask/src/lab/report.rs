@@ -19,6 +19,9 @@ pub(crate) fn line(outcome: &Outcome) -> String {
     // Writing to a string does not fail.
     if let Some(verdict) = &outcome.verdict {
         let _ = write!(text, "{}; {} patterned ok", verdict.total(), verdict.patterned);
+        if verdict.extra > 0 {
+            let _ = write!(text, "; {} extra", verdict.extra);
+        }
     }
     for failure in &outcome.failures {
         let _ = write!(text, "\n     {failure}");
@@ -83,12 +86,13 @@ during, and after.
 - **changed**: not the same at every look, so nothing is proved either way.
 - **unreadable**: not in the image, or zeros, and the guest's kernel has it unmapped, poisoned or given away to a balloon.
 - **missing**: not in the image, for no such reason. There must be none.
+- **extra**: of `-k`, pages that no page table mapped before or after: stacks of processes that came and went meanwhile.
 - **patterned**: pages that the laboratory filled and nobody touched since. None may be wrong or missing, ever.
 ";
 
 const CELLS_HEAD: &str = "\
-| cell | shows | command | status | patterned ok | patterned bad | ok | wrong | changed | unreadable | missing | seconds | peak MiB | |
-|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|
+| cell | shows | command | status | patterned ok | patterned bad | ok | wrong | changed | unreadable | missing | extra | seconds | peak MiB | |
+|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|
 ";
 
 const RANGES_HEAD: &str = "
@@ -102,18 +106,19 @@ Numbers of pages of 4 KiB; ranges of `System RAM` by their first and last addres
 
 fn row(outcome: &Outcome) -> String {
     let counts = match &outcome.verdict {
-        None => "| | | | | | | ".to_owned(),
+        None => "| | | | | | | | ".to_owned(),
         Some(verdict) => {
             let total = verdict.total();
             format!(
-                "| {} | {} | {} | {} | {} | {} | {} ",
+                "| {} | {} | {} | {} | {} | {} | {} | {} ",
                 verdict.patterned,
                 verdict.patterned_bad,
                 total.ok,
                 total.wrong,
                 total.changed,
                 total.hole,
-                total.missing
+                total.missing,
+                verdict.extra
             )
         }
     };
