@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use memdump_image::format::FORMATS;
+use memdump_live::SOURCES;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -68,12 +69,8 @@ pub(crate) struct SelectArgs {
     /// Kernel virtual memory instead of physical memory
     #[arg(short, long)]
     pub(crate) kernel: bool,
-    /// Where memory is read from: auto, kcore, crash, mem, or a file
-    ///
-    /// auto tries each for real before anything is written and takes the most complete. A file is
-    /// another path to a kcore (a host's /proc inside a container) or a memory device, or a memory
-    /// image.
-    #[arg(long, value_name = "SOURCE", default_value = "auto")]
+    /// Where memory is read from
+    #[arg(long, value_name = "SOURCE", default_value = "auto", long_help = source_help())]
     pub(crate) source: OsString,
     /// Also take memory that is not RAM of the kernel: firmware tables and the like
     #[arg(long, value_name = "WHAT")]
@@ -82,7 +79,13 @@ pub(crate) struct SelectArgs {
     #[arg(long, requires = "kernel")]
     pub(crate) direct_map: bool,
     /// Take this many bytes of memory, from the front; 0 means all
-    #[arg(short = 's', short_alias = 'd', long, value_name = "SIZE", allow_hyphen_values = true)]
+    #[arg(
+        short = 's',
+        visible_short_alias = 'd',
+        long,
+        value_name = "SIZE",
+        allow_hyphen_values = true
+    )]
     pub(crate) size: Option<String>,
     /// Say more: source and sizes, -vv regions, -vvv each read
     #[arg(short, long, action = ArgAction::Count)]
@@ -157,6 +160,17 @@ pub(crate) struct CheckArgs {
     /// A JSON object for programs
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+fn source_help() -> String {
+    let mut help = "Where memory is read from\n\nPossible values:\n- auto: each is tried for real \
+                    before anything is written, and the most complete taken\n"
+        .to_owned();
+    for source in SOURCES {
+        help += &format!("- {}: {}: {}\n", source.name, source.path, source.summary);
+    }
+    help + "- a file: another path to a kcore (a host's /proc inside a container) or to a memory \
+            device, or a LiME image"
 }
 
 fn format_names() -> PossibleValuesParser {

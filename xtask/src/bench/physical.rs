@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use lab_guest::pattern::PAGE;
 
+use crate::consumers::avml;
 use crate::lab::guest::{DISK, Guest, PORT};
 use crate::lab::initramfs::Program;
 use crate::lab::kernel::Series;
@@ -82,7 +83,7 @@ pub(super) fn run(rounds: usize) -> Result<()> {
     ensure!(rounds > 0, "at least one round");
     setup::apt(&["qemu-system-x86"])?;
     let mut programs = payload::build()?;
-    programs.push(program("bin/avml", &setup::cargo_tool("avml", "0.21.0", &[])?));
+    programs.push(program("bin/avml", &avml::program()?));
     let old = setup::deb("memdump")?;
     programs.push(program("bin/memdump-1.01", &old.join("usr/sbin/memdump")));
     // Debian's dd and memdump are linked dynamically.
@@ -133,7 +134,6 @@ fn contenders(guest: &mut Guest) -> Result<Vec<Contender>> {
         },
         Contender { name: "dd bs=1M from kcore", command: dd_direct, sinks: &[Sink::Disk] },
         ours("memdump", "", &Sink::ALL),
-        ours("memdump --readers 1", "--readers 1", &[Sink::Null]),
         ours("memdump --format lime", "--format lime", &[Sink::Disk, Sink::Port]),
         Contender {
             name: "avml acquire",
