@@ -252,3 +252,134 @@ impl Knowledge<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use tempfile::NamedTempFile;
+
+    use super::*;
+    use crate::lab::image::{By, Format};
+
+    const SEED: u64 = 3;
+    const START: u64 = 0x10_0000;
+    const PAGES: u64 = 4;
+
+    /// RAM of four pages, the first two with the pattern.
+    fn ram() -> Vec<u8> {
+        let mut bytes = vec![0x11; PAGES as usize * PAGE];
+        for (index, page) in bytes.as_chunks_mut().0.iter_mut().take(2).enumerate() {
+            pattern::fill(page, START + (index * PAGE) as u64, SEED);
+        }
+        bytes
+    }
+
+    fn file(bytes: &[u8]) -> NamedTempFile {
+        let mut file = NamedTempFile::new().unwrap();
+        file.write_all(bytes).unwrap();
+        file
+    }
+
+    /// Compares a raw image, whose map is `map`, with RAM that was `before` and is `now`.
+    fn judged(before: &[u8], now: &[u8], image: &[u8], map: &str, unreadable: &[Range]) -> Verdict {
+        let range = START..START + PAGES * PAGE as u64;
+        let memory = |bytes| Memory::in_file(range.clone(), file(bytes).into_file());
+        let ranges = [range.clone()];
+        let earlier = [Fingerprint::of(&memory(before), &ranges).unwrap()];
+        let now = memory(now);
+        let known =
+            Knowledge { earlier: &earlier, now: &now, ram: &ranges, unreadable, seed: SEED };
+        let image = file(image);
+        let image = Image::open(image.path(), Format::Raw, By::Physical, map, false).unwrap();
+        physical(&known, &image, u64::MAX).unwrap()
+    }
+
+    const WHOLE: &str = "0x100000 0x104000\n";
+
+    #[test]
+    fn a_right_image_is_right() {
+        let verdict = judged(&ram(), &ram(), &ram(), WHOLE, &[]);
+        assert_eq!(verdict.total(), Counts { ok: 4, ..Counts::default() });
+        assert_eq!((verdict.patterned, verdict.patterned_bad), (2, 0));
+    }
+
+    #[test]
+    fn one_bit_is_seen() {
+        for page in [0, 3] {
+            let mut image = ram();
+            image[page * PAGE + 77] ^= 4;
+            let verdict = judged(&ram(), &ram(), &image, WHOLE, &[]);
+            assert_eq!(verdict.total(), Counts { ok: 3, wrong: 1, ..Counts::default() });
+            assert_eq!(verdict.patterned_bad, u64::from(page == 0));
+        }
+    }
+
+    #[test]
+    fn a_shifted_image_is_wrong_in_every_patterned_page() {
+        let mut image = ram();
+        image.rotate_right(PAGE);
+        assert_eq!(judged(&ram(), &ram(), &image, WHOLE, &[]).patterned_bad, 2);
+    }
+
+    #[test]
+    fn a_page_that_is_not_there_is_missing_unless_it_could_not_be_read() {
+        let image = &ram()[PAGE..];
+        let map = "0x101000 0x104000\n";
+        let verdict = judged(&ram(), &ram(), image, map, &[]);
+        assert_eq!(verdict.total(), Counts { ok: 3, missing: 1, ..Counts::default() });
+        assert_eq!(verdict.patterned_bad, 1);
+        let unreadable = START..START + PAGE as u64;
+        let verdict = judged(&ram(), &ram(), image, map, &[unreadable]);
+        assert_eq!(verdict.total(), Counts { ok: 3, hole: 1, ..Counts::default() });
+    }
+
+    #[test]
+    fn a_page_that_changed_proves_nothing_but_has_to_be_there() {
+        let mut now = ram();
+        now[3 * PAGE] = 0x22;
+        let verdict = judged(&ram(), &now, &ram(), WHOLE, &[]);
+        assert_eq!(verdict.total(), Counts { ok: 3, changed: 1, ..Counts::default() });
+        let verdict = judged(&ram(), &now, &ram()[..3 * PAGE], "0x100000 0x103000\n", &[]);
+        assert_eq!(verdict.total(), Counts { ok: 3, missing: 1, ..Counts::default() });
+    }
+
+    #[test]
+    fn kernel_images_are_judged_by_what_was_mapped() {
+        const AT: u64 = 0xffff_ffff_8000_0000;
+        let page = PAGE as u64;
+        let range = START..START + PAGES * page;
+        let memory = Memory::in_file(range.clone(), file(&ram()).into_file());
+        let earlier = [Fingerprint::of(&memory, std::slice::from_ref(&range)).unwrap()];
+        let known = Knowledge {
+            earlier: &earlier,
+            now: &memory,
+            ram: std::slice::from_ref(&range),
+            unreadable: &[],
+            seed: SEED,
+        };
+        // The third page of RAM, then the second; and a device.
+        let leaf = |at, physical, count: u64| Leaf { range: at..at + count * page, physical };
+        let leaves = vec![
+            leaf(AT, START + 2 * page, 1),
+            leaf(AT + page, START + page, 1),
+            leaf(AT + 8 * page, 0xfee0_0000, 1),
+        ];
+        let spaces = [("modules", leaves)];
+        let judge = |bytes: &[u8], map: &str| {
+            let file = file(bytes);
+            let image = Image::open(file.path(), Format::Raw, By::Virtual, map, false).unwrap();
+            kernel(&known, &image, &spaces, &spaces).unwrap()
+        };
+        let ram = ram();
+        let right = [&ram[2 * PAGE..3 * PAGE], &ram[PAGE..2 * PAGE]].concat();
+        let verdict = judge(&right, "0xffffffff80000000 0xffffffff80002000\n");
+        assert_eq!(verdict.total(), Counts { ok: 2, ..Counts::default() });
+        assert_eq!(verdict.extra, 0);
+        let verdict = judge(&right[..PAGE], "0xffffffff80000000 0xffffffff80001000\n");
+        assert_eq!(verdict.total(), Counts { ok: 1, missing: 1, ..Counts::default() });
+        let beyond = [&right[..], &right[..PAGE]].concat();
+        let verdict = judge(&beyond, "0xffffffff80000000 0xffffffff80003000\n");
+        assert_eq!(verdict.extra, 1);
+    }
+}

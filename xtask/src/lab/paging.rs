@@ -150,3 +150,57 @@ fn sign_extended(address: u64, level: u32, levels: u32) -> u64 {
         address
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// Four tables at 0x0, 0x1000, 0x2000 and 0x3000: the last gigabyte of all addresses, with a large page and two small ones.
+    fn memory() -> Memory {
+        let mut bytes = vec![0; 4 * PAGE];
+        let mut entry = |table: usize, index: usize, value: u64| {
+            let at = table * PAGE + index * 8;
+            bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        };
+        entry(0, 511, 0x1000 | PRESENT);
+        entry(1, 511, 0x2000 | PRESENT);
+        // Bit 12 of a large page's entry is no part of its address, bit 63 forbids execution.
+        entry(2, 0, (1 << 63) | 0x4000_0000 | 0x1000 | LARGE | PRESENT);
+        entry(2, 511, 0x3000 | PRESENT);
+        entry(3, 510, 0x7000 | PRESENT);
+        entry(3, 511, 0x8000 | PRESENT);
+        entry(3, 5, 0x9000);
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        Memory::in_file(0..4 * PAGE as u64, file)
+    }
+
+    fn kernel(direct_map: u64) -> Kernel {
+        Kernel { root: 0, levels: 4, direct_map, ranges: Vec::new() }
+    }
+
+    const LAST_GIGABYTE: u64 = 0xffff_ffff_c000_0000;
+
+    #[test]
+    fn what_is_present_is_found_up_to_the_last_address() {
+        let found = kernel(0).mapped(&memory(), &(LAST_GIGABYTE..u64::MAX)).unwrap();
+        assert_eq!(
+            found,
+            [
+                Leaf { range: LAST_GIGABYTE..LAST_GIGABYTE + 0x20_0000, physical: 0x4000_0000 },
+                Leaf { range: 0xffff_ffff_ffff_e000..u64::MAX, physical: 0x7000 },
+            ]
+        );
+    }
+
+    #[test]
+    fn what_the_direct_map_lacks_is_told() {
+        let memory = memory();
+        let kernel = kernel(LAST_GIGABYTE);
+        let ram = [0x1000..0x2000, 0x10_0000..0x30_0000, 0x40_0000..0x50_0000];
+        let holes = kernel.unmapped(&memory, &ram).unwrap();
+        assert_eq!(holes, [0x20_0000..0x30_0000, 0x40_0000..0x50_0000]);
+    }
+}

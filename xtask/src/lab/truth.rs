@@ -42,6 +42,12 @@ impl Memory {
         Ok(Self { spans })
     }
 
+    /// A memory that stands in one file from its start, for tests.
+    #[cfg(test)]
+    pub(super) fn in_file(range: Range, file: File) -> Self {
+        Self { spans: vec![Span { range, file, offset: 0 }] }
+    }
+
     /// Reads at physical address `address`; false where there is no RAM for all of it.
     pub(crate) fn read(&self, address: u64, buffer: &mut [u8]) -> Result<bool> {
         let mut done = 0;
