@@ -102,6 +102,19 @@ fn the_map_tells_what_was_taken_end_exclusive_and_lower_case() {
 }
 
 #[test]
+fn no_option_makes_our_own_memory_large() {
+    let machine = Machine::new();
+    for options in [&["-b", "16m", "--readers", "64"][..], &["-b", "1", "-s", "64k"], &["-b", "9m"]]
+    {
+        let output = machine.run(&[&["--progress", "json"], options].concat());
+        let said = said(&output);
+        let (_, peak) = said.split_once("\"peak_memory\":").unwrap();
+        let peak: u64 = peak[..peak.find(',').unwrap()].parse().unwrap();
+        assert!(peak < 64 << 20, "{options:?}: {peak} bytes");
+    }
+}
+
+#[test]
 fn holes_are_named_with_their_causes_and_the_status() {
     let machine = Machine::new();
     machine.flags(&[(0x150, POISONED), (0x151, POISONED)]);
@@ -318,6 +331,8 @@ fn memory_never_goes_to_a_terminal() {
     assert!(shown.contains("only the map was written, no memory"), "{shown}");
     let map = fs::read_to_string(machine.path("map.txt")).unwrap();
     assert_eq!(map, "0x1000 0x9f000\n0x100000 0x600000\n0x1000000 0x1300000\n");
+    on_a_terminal(&machine, "-m map.txt -s 4097");
+    assert_eq!(fs::read_to_string(machine.path("map.txt")).unwrap(), "0x1000 0x2001\n");
 }
 
 #[test]

@@ -59,7 +59,8 @@ pub(crate) fn run(args: &DumpArgs) -> anyhow::Result<Exit> {
 
     let mut record = MapFile::create(args.map.as_deref())?;
     if to_terminal {
-        for region in selection.plan.map.regions() {
+        let limit = options.limit.unwrap_or(u64::MAX);
+        for region in selection.plan.map.truncate(limit).regions() {
             record.extent(region.extent)?;
         }
         record.close()?;

@@ -53,6 +53,12 @@ impl CopyOptions {
         Self::MIN_BLOCK_LEN.next_multiple_of(self.read_size)
     }
 
+    /// Threads to start. No more than there are buffers: when nothing is left to read, each reader
+    /// finds that out with a buffer in its hand, and those without would wait for ever.
+    fn threads(&self) -> usize {
+        self.readers.min(self.buffers())
+    }
+
     /// Buffers to read into: for each reader one to fill and one that is being written.
     fn buffers(&self) -> usize {
         (2 * self.readers + 1).min(Self::MAX_BUFFERS_LEN / self.block_len()).max(2)
@@ -121,7 +127,7 @@ pub fn copy(
                 blocks: Mutex::new(Blocks::new(plan, options.block_len() as u64).zip(0..)),
             };
             let reading = std::sync::Arc::new(reading);
-            for _ in 0..options.readers {
+            for _ in 0..options.threads() {
                 let (reading, free_rx, done_tx) =
                     (reading.clone(), free_rx.clone(), done_tx.clone());
                 scope.spawn(move || reading.run(&free_rx, &done_tx));

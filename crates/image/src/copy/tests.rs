@@ -134,6 +134,35 @@ fn the_limit_counts_what_was_read_and_not_holes() {
 }
 
 #[test]
+fn more_readers_than_buffers_end() {
+    let space = patterned(&[(0, 100 << 20)], &[], false);
+    let options = CopyOptions { read_size: CopyOptions::MAX_READ_SIZE, readers: 9, limit: None };
+    let mut stop = StopAfter(usize::MAX);
+    let mut sum = Sum(0);
+    let (summary, result) = copy(&space, &plan_of(&space), &mut sum, &options, &mut stop);
+    result.unwrap();
+    assert_eq!((summary.bytes, sum.0), (100 << 20, 100 << 20));
+}
+
+/// Only counts.
+struct Sum(u64);
+
+impl ImageWriter for Sum {
+    fn begin(&mut self, _: &Plan) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn chunk(&mut self, chunk: &Chunk<'_>) -> io::Result<()> {
+        self.0 += chunk.len();
+        Ok(())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
 fn a_stop_and_a_failing_writer_end_the_threads_too() {
     struct Full;
     impl ImageWriter for Full {
