@@ -448,7 +448,6 @@ const KFENCE: &[Scenario] = &[Scenario {
     command: "memdump --format lime > {out}",
     wanted: whole(Format::Lime),
     status: 3,
-    status: 3,
     holes: true,
     ..PLAIN
 }];
