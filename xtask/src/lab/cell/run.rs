@@ -33,6 +33,9 @@ const SAMPLES: usize = 5;
 /// port's driver sends from: what was in one when it was read is gone when the last of the image, which is as empty as the page was
 /// before, was sent from it. A range that is off by a page, or an image that is shifted, makes nearly all pages wrong.
 const FLICKER: u64 = 256;
+/// As many pages as all the buffers of the port's driver and of the command have: so many may flicker in an image however small it is,
+/// such as the kernel's.
+const FLICKER_FLOOR: u64 = 1024;
 
 /// What came of a cell.
 #[derive(Clone, Debug)]
@@ -346,7 +349,9 @@ fn expect(cell: &Cell, outcome: &mut Outcome) {
         if total.ok == 0 {
             fail("no page is right".to_owned());
         }
-        if total.wrong > total.ok / FLICKER || total.missing + verdict.patterned_bad > 0 {
+        if total.wrong > (total.ok / FLICKER).max(FLICKER_FLOOR)
+            || total.missing + verdict.patterned_bad > 0
+        {
             let mut message = format!("{total}; {} patterned pages are bad", verdict.patterned_bad);
             for example in &verdict.examples {
                 write!(message, "; {example}").ok();
