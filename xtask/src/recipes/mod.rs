@@ -31,7 +31,9 @@ struct Recipe {
     listen: &'static str,
     /// Further ports that `listen` listens on: variables, each set by the reader as `$PORT` is.
     ports: &'static [&'static str],
-    /// Here.
+    /// Ports that `send` listens on.
+    ports_here: &'static [&'static str],
+    /// Here. One of its lines begins with `memdump`.
     send: &'static str,
     /// What `send` leaves here, to be carried there.
     carried: &'static [&'static str],
@@ -49,6 +51,7 @@ const NOTHING: Recipe = Recipe {
     brought: &[],
     listen: "",
     ports: &[],
+    ports_here: &[],
     send: "",
     carried: &[],
     open: "",
@@ -87,7 +90,9 @@ const RECIPES: &[Recipe] = &[
     },
     Recipe {
         name: "stunnel",
-        about: "Encrypted, where stunnel is what you run. `$PLAIN` is a port that is free there.",
+        about: "Encrypted, where stunnel is what you run. `$PLAIN` is a port that is free there, `$LOCAL` one that is free here. Do not \
+                pipe into stunnel itself: when a pipe is closed it can drop what is left in it, in one of a hundred runs on a busy \
+                machine, and say that all is well.",
         prepare: CERTIFICATE,
         brought: &["cert.pem"],
         listen: r#"stunnel -fd 0 << END &
@@ -102,14 +107,18 @@ END
 nc -l 127.0.0.1 "$PLAIN" > memory.lime
 kill %1"#,
         ports: &["PLAIN"],
-        send: r#"memdump --format lime | stunnel -fd 3 3<< END
-foreground = yes
+        ports_here: &["LOCAL"],
+        send: r#"stunnel -fd 3 3<< END
+pid = $PWD/stunnel.pid
 debug = err
+[memory]
 client = yes
+accept = 127.0.0.1:$LOCAL
 connect = $HOST:$PORT
 CAfile = cert.pem
 verifyPeer = yes
-END"#,
+END
+memdump --format lime | nc -N 127.0.0.1 "$LOCAL" && kill "$(cat stunnel.pid)""#,
         ..NOTHING
     },
     Recipe {
@@ -152,7 +161,8 @@ mod tests {
     #[test]
     fn every_recipe_ends_in_the_image_and_starts_with_the_command() {
         for recipe in RECIPES {
-            assert!(recipe.send.starts_with("memdump "), "{}", recipe.name);
+            let dumps = recipe.send.lines().any(|line| line.starts_with("memdump "));
+            assert!(dumps, "{}", recipe.name);
             let steps = [recipe.listen, recipe.send, recipe.open];
             let ends = steps.map(|step| {
                 step.contains(&format!("> {IMAGE}\n")) || step.ends_with(&format!("> {IMAGE}"))

@@ -24,7 +24,11 @@ pub(super) fn run(recipe: &Recipe, memdump: &Path, memory: &Memory) -> Result<()
     for name in recipe.ports {
         ports.push((name, free_port()?));
     }
-    let here = Place::new("here", memdump, memory, &ports)?;
+    let mut ports_here = ports.clone();
+    for name in recipe.ports_here {
+        ports_here.push((name, free_port()?));
+    }
+    let here = Place::new("here", memdump, memory, &ports_here)?;
     let there = Place::new("there", memdump, memory, &ports)?;
 
     there.run(recipe.prepare)?;
@@ -40,10 +44,12 @@ pub(super) fn run(recipe: &Recipe, memdump: &Path, memory: &Memory) -> Result<()
     here.give(recipe.carried, &there)?;
     there.run(recipe.open)?;
 
-    let arrived = sha256(&there.folder.path().join(IMAGE))?;
+    let image = there.folder.path().join(IMAGE);
+    let (arrived, len) = (sha256(&image)?, fs::metadata(&image)?.len());
     ensure!(
         arrived == memory.sha256,
-        "what arrived has SHA-256 {arrived}, what was in memory {}",
+        "{len} of {} bytes arrived, with SHA-256 {arrived}; what was in memory has {}",
+        memory.image_bytes(),
         memory.sha256
     );
     Ok(())
