@@ -1,4 +1,5 @@
-//! What the copy hands to a writer: bytes, or the reason why there are none.
+//! What the copy hands to a writer: bytes, zeros that nobody had to read, or the reason why there is
+//! nothing.
 
 use std::fmt;
 
@@ -18,6 +19,11 @@ pub struct Chunk<'a> {
 pub enum Content<'a> {
     /// Memory that was read.
     Bytes(&'a [u8]),
+    /// Memory that is known to be zero, and was not read.
+    Zero {
+        /// Bytes, at least 1.
+        len: u64,
+    },
     /// `len` bytes that could not be read.
     Hole {
         /// Bytes, at least 1.
@@ -32,7 +38,7 @@ impl Chunk<'_> {
     pub fn len(&self) -> u64 {
         match self.content {
             Content::Bytes(bytes) => bytes.len() as u64,
-            Content::Hole { len, .. } => len,
+            Content::Zero { len } | Content::Hole { len, .. } => len,
         }
     }
 
@@ -74,6 +80,16 @@ pub enum Cause {
     Added,
     /// An image file ends before it.
     Truncated,
+    /// A guard page (MADV_GUARD_INSTALL), which has no content.
+    Guard,
+    /// The mapped file ends before it: the process would get SIGBUS.
+    BeyondFile,
+    /// A device's registers or its memory (VM_IO, VM_PFNMAP): to read them may change them.
+    DeviceMemory,
+    /// On swap, and left there as was asked.
+    Swapped,
+    /// Not in the process's page table, and its file cannot be read in its place.
+    NotResident,
 }
 
 impl Cause {
@@ -90,15 +106,20 @@ impl Cause {
             Cause::Removed => "removed",
             Cause::Added => "added",
             Cause::Truncated => "truncated",
+            Cause::Guard => "guard",
+            Cause::BeyondFile => "beyond-file",
+            Cause::DeviceMemory => "device-memory",
+            Cause::Swapped => "swapped",
+            Cause::NotResident => "not-resident",
         }
     }
 
     /// Whether an image without such memory is still all that can be had of the machine.
     ///
     /// These pages have no content that any source could give: the kernel manages neither the odd
-    /// bytes at the end of a range nor pages that were handed back.
+    /// bytes at the end of a range nor pages that were handed back, and a device is no memory.
     pub fn is_inherent(self) -> bool {
-        matches!(self, Cause::PartialPage | Cause::Offline)
+        matches!(self, Cause::PartialPage | Cause::Offline | Cause::DeviceMemory)
     }
 }
 
@@ -118,6 +139,11 @@ impl fmt::Display for Cause {
             Cause::Removed => "unplugged during the copy",
             Cause::Added => "plugged in during the copy",
             Cause::Truncated => "the image file ends before it",
+            Cause::Guard => "guard page, it has no content",
+            Cause::BeyondFile => "the mapped file ends before it",
+            Cause::DeviceMemory => "device memory, never read",
+            Cause::Swapped => "on swap, left there",
+            Cause::NotResident => "not in the page table, and its file cannot be read in its place",
         })
     }
 }

@@ -159,6 +159,13 @@ impl ExtentSet {
         self.0[..after].last().copied().filter(|extent| extent.contains(addr))
     }
 
+    /// The parts of the set inside `window`, ascending.
+    pub fn within(&self, window: Extent) -> impl Iterator<Item = Extent> + '_ {
+        let from = self.0.partition_point(|extent| extent.end <= window.start);
+        let near = self.0[from..].iter().take_while(move |extent| extent.start < window.end);
+        near.filter_map(move |extent| extent.intersection(window))
+    }
+
     /// Whether all of `extent` is in the set.
     pub fn covers(&self, extent: Extent) -> bool {
         self.find(extent.start).is_some_and(|found| found.covers(extent))

@@ -14,15 +14,18 @@ pub enum Space {
     Physical,
     /// Virtual addresses of a machine's kernel.
     Kernel,
+    /// Virtual addresses of the process of that number.
+    Process(u32),
 }
 
-/// A name for people: `physical` or `kernel`.
+/// A name for people: `physical`, `kernel` or `process 1234`.
 impl fmt::Display for Space {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Space::Physical => "physical",
-            Space::Kernel => "kernel",
-        })
+        match self {
+            Space::Physical => f.write_str("physical"),
+            Space::Kernel => f.write_str("kernel"),
+            Space::Process(pid) => write!(f, "process {pid}"),
+        }
     }
 }
 
@@ -43,6 +46,22 @@ pub enum RegionKind {
     Vmemmap,
     /// RAM as the kernel sees it, one to one.
     DirectMap,
+    /// A process's `brk` heap.
+    Heap,
+    /// The stack of a process's first thread.
+    Stack,
+    /// The stack of a further thread.
+    ThreadStack,
+    /// A program or a library: a file that is mapped in parts, one of them executable.
+    Library,
+    /// Any other file.
+    File,
+    /// Private memory without a file.
+    Anonymous,
+    /// Memory that other processes may see, with no file in a file system.
+    Shared,
+    /// What the kernel gives to a process: vdso, vvar, vsyscall.
+    Special,
     /// An image file did not say.
     Unknown,
 }
@@ -58,6 +77,14 @@ impl RegionKind {
             RegionKind::Vmalloc => "vmalloc",
             RegionKind::Vmemmap => "vmemmap",
             RegionKind::DirectMap => "direct-map",
+            RegionKind::Heap => "heap",
+            RegionKind::Stack => "stack",
+            RegionKind::ThreadStack => "thread-stack",
+            RegionKind::Library => "library",
+            RegionKind::File => "file",
+            RegionKind::Anonymous => "anonymous",
+            RegionKind::Shared => "shared",
+            RegionKind::Special => "special",
             RegionKind::Unknown => "unknown",
         }
     }
@@ -67,6 +94,77 @@ impl fmt::Display for RegionKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
+}
+
+/// What a process may do with a mapping, and whether others see what it writes there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Permissions {
+    /// It may be read.
+    pub read: bool,
+    /// It may be written.
+    pub write: bool,
+    /// It may be executed.
+    pub execute: bool,
+    /// MAP_SHARED rather than MAP_PRIVATE.
+    pub shared: bool,
+}
+
+impl Permissions {
+    /// Reads the four letters of `/proc/PID/maps`, such as `rw-p`.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let &[read, write, execute, sharing] = text else { return None };
+        let flag = |letter, yes, no| match letter {
+            letter if letter == yes => Some(true),
+            letter if letter == no => Some(false),
+            _ => None,
+        };
+        Some(Self {
+            read: flag(read, b'r', b'-')?,
+            write: flag(write, b'w', b'-')?,
+            execute: flag(execute, b'x', b'-')?,
+            shared: flag(sharing, b's', b'p')?,
+        })
+    }
+
+    /// The four letters.
+    pub fn letters(self) -> [char; 4] {
+        let letter = |flag, yes, no| if flag { yes } else { no };
+        [
+            letter(self.read, 'r', '-'),
+            letter(self.write, 'w', '-'),
+            letter(self.execute, 'x', '-'),
+            letter(self.shared, 's', 'p'),
+        ]
+    }
+}
+
+/// Four letters, as in `/proc/PID/maps`.
+impl fmt::Display for Permissions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&String::from_iter(self.letters()))
+    }
+}
+
+/// The file behind a mapping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backing {
+    /// Its path as the kernel says it, which is any bytes; ` (deleted)` at the end where it is so.
+    pub path: Vec<u8>,
+    /// Where in the file the mapping begins, in bytes.
+    pub offset: u64,
+    /// The major and minor number of the device that it lies on.
+    pub device: (u32, u32),
+    /// Its number there.
+    pub inode: u64,
+}
+
+/// What a process's map says of a region (`proc_pid_maps(5)`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// Who may do what.
+    pub permissions: Permissions,
+    /// The file behind it, that of shared memory too.
+    pub backing: Option<Backing>,
 }
 
 /// An extent and what is known of it.
@@ -82,20 +180,27 @@ pub struct Region {
     /// of physical memory, the physical address of kernel memory that is contiguous there. The
     /// whole region is shifted by the same distance.
     pub counterpart: Option<u64>,
+    /// In a process: its mapping. Such regions stay apart also where one continues another.
+    pub mapping: Option<Mapping>,
 }
 
 impl Region {
-    /// A region with no label and no counterpart.
+    /// A region with no label, no counterpart and no mapping.
     pub fn new(extent: Extent, kind: RegionKind) -> Self {
-        Self { extent, kind, label: String::new(), counterpart: None }
+        Self { extent, kind, label: String::new(), counterpart: None, mapping: None }
     }
 
-    /// The part of it inside `window`, its counterpart moved along.
+    /// The part of it inside `window`, its counterpart and file offset moved along.
     pub fn clip(&self, window: Extent) -> Option<Region> {
         let extent = self.extent.intersection(window)?;
         let shift = extent.start() - self.extent.start();
-        let counterpart = self.counterpart.map(|address| address.wrapping_add(shift));
-        Some(Region { extent, counterpart, ..self.clone() })
+        let mut region = Region { extent, ..self.clone() };
+        region.counterpart = self.counterpart.map(|address| address.wrapping_add(shift));
+        if let Some(backing) = region.mapping.as_mut().and_then(|mapping| mapping.backing.as_mut())
+        {
+            backing.offset = backing.offset.wrapping_add(shift);
+        }
+        Some(region)
     }
 
     /// Whether `next` goes on where this ends, in both spaces, and is of the same sort.
@@ -109,6 +214,8 @@ impl Region {
             && counterparts_meet
             && self.kind == next.kind
             && self.label == next.label
+            && self.mapping.is_none()
+            && next.mapping.is_none()
     }
 }
 
@@ -180,11 +287,10 @@ impl MemoryMap {
 
     /// What is left of the map inside `window`.
     pub fn clip(&self, window: &ExtentSet) -> MemoryMap {
-        let regions = self.regions.iter().flat_map(|region| {
-            let inside: ExtentSet = std::iter::once(region.extent).collect();
-            let pieces = inside.intersection(window);
-            pieces.iter().filter_map(|piece| region.clip(piece)).collect::<Vec<_>>()
-        });
+        let regions = self
+            .regions
+            .iter()
+            .flat_map(|region| window.within(region.extent).filter_map(|piece| region.clip(piece)));
         MemoryMap { space: self.space, regions: regions.collect() }
     }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::{Cause, MemoryMap};
+use crate::{Cause, Extent, MemoryMap};
 
 /// Something with addresses that can be read: a live machine or an image of one.
 ///
@@ -18,6 +18,56 @@ pub trait AddressSpace: Send + Sync {
     /// [`ReadError::Fault`] when the memory at `addr`, or after it within `buf`, cannot be read; a
     /// shorter read may do better. [`ReadError::Io`] when no further read will.
     fn read_at(&self, addr: u64, buf: &mut [u8]) -> Result<usize, ReadError>;
+
+    /// What is known of `extent` without reading its memory: runs that cover the front of it, at
+    /// least one, ascending, without gaps. `extent` lies within a region.
+    ///
+    /// # Errors
+    /// As [`read_at`](Self::read_at).
+    fn survey(&self, extent: Extent) -> Result<Vec<Run>, ReadError> {
+        Ok(vec![Run { extent, presence: Presence::Memory }])
+    }
+
+    /// Reads the memory of `runs`, one after another, into the front of `buf`, and says how many
+    /// bytes: from 1 to `buf.len()`, which is their sum. The runs are parts of what
+    /// [`survey`](Self::survey) gave and hold memory.
+    ///
+    /// # Errors
+    /// As [`read_at`](Self::read_at).
+    fn read_runs(&self, runs: &[Run], buf: &mut [u8]) -> Result<usize, ReadError> {
+        let Some(run) = runs.first() else { return Ok(0) };
+        let len = usize::try_from(run.extent.len()).unwrap_or(usize::MAX).min(buf.len());
+        self.read_at(run.extent.start(), &mut buf[..len])
+    }
+}
+
+/// Addresses that are alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Where.
+    pub extent: Extent,
+    /// What is there.
+    pub presence: Presence,
+}
+
+/// What is known of addresses without reading them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Memory that can be read.
+    Memory,
+    /// Memory that stands in the mapped file only; it is read from there.
+    InFile,
+    /// Zeros: memory that was never touched.
+    Zero,
+    /// Nothing to read.
+    Nothing(Cause),
+}
+
+impl Presence {
+    /// Whether there is something to read.
+    pub fn is_readable(self) -> bool {
+        matches!(self, Presence::Memory | Presence::InFile)
+    }
 }
 
 /// Why a read brought nothing.

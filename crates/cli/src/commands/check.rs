@@ -44,7 +44,7 @@ fn weights(found: &Preflight) -> anyhow::Result<Vec<(&'static str, u64)>> {
         Some(Region::new(extent, RegionKind::Ram))
     });
     let map = MemoryMap::new(Space::Physical, regions.collect())?;
-    let plan = Plan { map, page_size: found.page_size, facts: Facts::default() };
+    let plan = Plan::whole(map, found.page_size, Facts::default());
     Ok(FORMATS.iter().map(|format| (format.name, (format.size)(&plan))).collect())
 }
 

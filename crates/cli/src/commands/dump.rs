@@ -43,10 +43,10 @@ pub(crate) fn run(args: &DumpArgs) -> anyhow::Result<Exit> {
 
     let selection = select::open(&args.select, true)?;
     let space = selection.plan.map.space();
-    if !format.holds(space) {
+    if !(format.holds)(space) {
         let fitting: Vec<&str> = memdump_image::format::FORMATS
             .iter()
-            .filter(|format| format.holds(space))
+            .filter(|format| (format.holds)(space))
             .map(|format| format.name)
             .collect();
         let message = format!(
@@ -291,7 +291,7 @@ impl Observer for Watch {
         self.progress.advance(chunk.len());
         let extent = Extent::with_len(chunk.addr, chunk.len()).map_err(io::Error::other)?;
         match chunk.content {
-            Content::Bytes(_) => self.map.extent(extent),
+            Content::Bytes(_) | Content::Zero { .. } => self.map.extent(extent),
             Content::Hole { cause, .. } => {
                 tracing::info!("hole: {} at {extent}: {cause}", Human(extent.len()));
                 Ok(())

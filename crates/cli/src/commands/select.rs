@@ -53,7 +53,7 @@ pub(super) fn open(args: &SelectArgs, trial: bool) -> anyhow::Result<Selection> 
         Some((image, format)) => {
             let source = format!("{} ({} image)", Path::new(&args.source).display(), format.name);
             let map = image.space.map().clone();
-            let plan = Plan { map, page_size: page_size(&image.facts), facts: image.facts };
+            let plan = Plan::whole(map, page_size(&image.facts), image.facts);
             let recheck = Box::new(|| Ok(Vec::new()));
             let (omitted, notes) = (Vec::new(), Vec::new());
             Selection { space: image.space, plan, source, omitted, notes, recheck }
@@ -84,8 +84,7 @@ fn live(args: &SelectArgs, space: Space, trial: bool) -> anyhow::Result<Selectio
         direct_map: args.direct_map,
         trial,
     })?;
-    let plan =
-        Plan { map: opened.space.map().clone(), page_size: opened.page_size, facts: opened.facts };
+    let plan = Plan::whole(opened.space.map().clone(), opened.page_size, opened.facts);
     tracing::info!("source: {} ({})", opened.source.display(), opened.why);
     Ok(Selection {
         space: opened.space,

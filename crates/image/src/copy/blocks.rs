@@ -1,47 +1,155 @@
 //! Cuts a plan into blocks to read.
 
-use std::slice;
+use std::collections::VecDeque;
+use std::io;
 
-use crate::{Extent, Plan, Region};
+use super::CopyError;
+use crate::{AddressSpace, Extent, Plan, Presence, ReadError, Run};
 
-/// Blocks in ascending order. None is longer than `block_len` or reaches over the end of a region;
-/// inside a region they begin at multiples of `block_len`, which keeps reads aligned.
+/// Runs that are read together, into one buffer.
+#[derive(Clone, Debug)]
+pub(super) struct Block {
+    /// Ascending, never empty.
+    pub(super) runs: Vec<Run>,
+    /// From the first address to the last, what lies between runs too.
+    pub(super) span: Extent,
+}
+
+/// Blocks in the order of the plan. None has more than `block_len` bytes to read or more than
+/// [`MAX_RUNS`] runs. A run that is cut is cut at multiples of `block_len`, which keeps reads
+/// aligned; only runs that fit whole share a block.
 pub(super) struct Blocks<'a> {
-    regions: slice::Iter<'a, Region>,
+    space: &'a dyn AddressSpace,
+    extents: Box<dyn Iterator<Item = Extent> + Send + 'a>,
+    /// What has not been surveyed yet of the present extent.
     rest: Option<Extent>,
+    surveyed: VecDeque<Run>,
     block_len: u64,
 }
 
+/// As many pieces of memory as one `process_vm_readv` takes (IOV_MAX).
+const MAX_RUNS: usize = 1024;
+
 impl<'a> Blocks<'a> {
-    pub(super) fn new(plan: &'a Plan, block_len: u64) -> Self {
-        Self { regions: plan.map.regions().iter(), rest: None, block_len }
+    pub(super) fn new(space: &'a dyn AddressSpace, plan: &'a Plan, block_len: u64) -> Self {
+        // The extents are few beside the memory; to have them frees the copy from the plan's sets.
+        let extents: Vec<Extent> = plan.extents().collect();
+        let extents = Box::new(extents.into_iter());
+        Self { space, extents, rest: None, surveyed: VecDeque::new(), block_len }
+    }
+
+    /// The next run, which stays there; none at the end.
+    fn peek(&mut self) -> Result<Option<Run>, CopyError> {
+        while self.surveyed.is_empty() {
+            let Some(extent) = self.rest.take().or_else(|| self.extents.next()) else {
+                return Ok(None);
+            };
+            let runs = match self.space.survey(extent) {
+                Ok(runs) => runs,
+                Err(ReadError::Fault { cause, .. }) => {
+                    vec![Run { extent, presence: Presence::Nothing(cause) }]
+                }
+                Err(ReadError::Io(source)) => {
+                    return Err(CopyError::Read { addr: extent.start(), source });
+                }
+            };
+            let end = match runs.last() {
+                Some(run) if extent.covers(run.extent) => run.extent.end(),
+                _ => {
+                    let source = io::Error::other("the source surveyed nothing and said no error");
+                    return Err(CopyError::Read { addr: extent.start(), source });
+                }
+            };
+            self.rest = Extent::half_open(end, extent.end()).ok();
+            self.surveyed.extend(runs);
+        }
+        Ok(self.surveyed.front().copied())
+    }
+
+    fn next_block(&mut self) -> Result<Option<Block>, CopyError> {
+        let mut runs: Vec<Run> = Vec::new();
+        let mut room = self.block_len;
+        while runs.len() < MAX_RUNS
+            && let Some(run) = self.peek()?
+        {
+            let is_next_pass =
+                runs.last().is_some_and(|last| last.extent.end() > run.extent.start());
+            if is_next_pass {
+                break;
+            }
+            self.surveyed.pop_front();
+            if !run.presence.is_readable() || run.extent.len() <= room {
+                runs.push(run);
+                if run.presence.is_readable() {
+                    room -= run.extent.len();
+                }
+                continue;
+            }
+            if !runs.is_empty() {
+                self.surveyed.push_front(run);
+                break;
+            }
+            let to_border = self.block_len - run.extent.start() % self.block_len;
+            let (head, tail) = run.extent.split_at(to_border);
+            let part = |extent| Run { extent, ..run };
+            runs.extend(head.map(part));
+            if let Some(tail) = tail {
+                self.surveyed.push_front(part(tail));
+            }
+            break;
+        }
+        let (Some(first), Some(last)) = (runs.first(), runs.last()) else { return Ok(None) };
+        let span = Extent::half_open(first.extent.start(), last.extent.end());
+        Ok(Some(Block { span: span.unwrap_or(first.extent), runs }))
     }
 }
 
 impl Iterator for Blocks<'_> {
-    type Item = Extent;
+    type Item = Result<Block, CopyError>;
 
-    fn next(&mut self) -> Option<Extent> {
-        let rest = match self.rest {
-            Some(rest) => rest,
-            None => self.regions.next()?.extent,
-        };
-        let (block, rest) = rest.split_at(self.block_len - rest.start() % self.block_len);
-        self.rest = rest;
-        block
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_block().transpose()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Facts, MemoryMap, RegionKind, Space};
+    use crate::{ExtentSet, Facts, MemoryMap, Region, RegionKind, Space};
     use proptest::prelude::*;
+
+    /// Surveys in short answers; every third page is zero.
+    struct Surveyed(MemoryMap);
+
+    impl AddressSpace for Surveyed {
+        fn map(&self) -> &MemoryMap {
+            &self.0
+        }
+
+        fn read_at(&self, _: u64, buf: &mut [u8]) -> Result<usize, ReadError> {
+            Ok(buf.len())
+        }
+
+        fn survey(&self, extent: Extent) -> Result<Vec<Run>, ReadError> {
+            let mut runs = Vec::new();
+            let mut at = extent.start();
+            while at < extent.end() && runs.len() < 5 {
+                let end = extent.end().min((at / 100 + 1) * 100);
+                let zero = (at / 100).is_multiple_of(3);
+                let presence = if zero { Presence::Zero } else { Presence::Memory };
+                runs.push(Run { extent: Extent::half_open(at, end).unwrap(), presence });
+                at = end;
+            }
+            Ok(runs)
+        }
+    }
 
     proptest! {
         #[test]
         fn blocks_cover_the_plan_once(
             ranges in prop::collection::vec((1u64..5000, 1u64..5000), 0..6),
+            first in (0u64..20_000, 1u64..5000),
+            left_out in (0u64..20_000, 1u64..5000),
             block_len in 1u64..3000,
         ) {
             let mut at = 0;
@@ -51,11 +159,31 @@ mod tests {
                 Region::new(extent, RegionKind::Ram)
             }).collect();
             let map = MemoryMap::new(Space::Physical, regions).unwrap();
-            let plan = Plan { map, page_size: 4096, facts: Facts::default() };
-            let blocks: Vec<Extent> = Blocks::new(&plan, block_len).collect();
-            prop_assert!(blocks.iter().all(|block| block.len() <= block_len));
-            prop_assert!(blocks.windows(2).all(|pair| pair[0].end() <= pair[1].start()));
-            prop_assert_eq!(blocks.into_iter().collect::<crate::ExtentSet>(), plan.map.extents());
+            let set = |(start, len)| ExtentSet::from_iter(Extent::with_len(start, len));
+            let plan = Plan {
+                first: set(first),
+                left_out: set(left_out),
+                ..Plan::whole(map.clone(), 4096, Facts::default())
+            };
+            let space = Surveyed(map);
+            let blocks: Vec<Block> =
+                Blocks::new(&space, &plan, block_len).map(Result::unwrap).collect();
+            let wanted = plan.map.extents().difference(&plan.left_out);
+            let runs: Vec<Run> = blocks.iter().flat_map(|block| block.runs.clone()).collect();
+            prop_assert_eq!(runs.iter().map(|run| run.extent.len()).sum::<u64>(), wanted.total());
+            prop_assert_eq!(runs.iter().map(|run| run.extent).collect::<ExtentSet>(), wanted);
+            let early = plan.extents().take_while(|extent| plan.first.covers(*extent));
+            let early: u64 = early.map(Extent::len).sum();
+            prop_assert_eq!(early, plan.map.extents().difference(&plan.left_out)
+                .intersection(&plan.first).total());
+            for block in &blocks {
+                let readable = block.runs.iter().filter(|run| run.presence.is_readable());
+                prop_assert!(readable.map(|run| run.extent.len()).sum::<u64>() <= block_len);
+                let mut pairs = block.runs.array_windows();
+                let ascends = pairs.all(|[a, b]| a.extent.end() <= b.extent.start());
+                prop_assert!(ascends);
+
+            }
         }
     }
 }

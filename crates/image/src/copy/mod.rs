@@ -21,9 +21,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::buffer::Buffer;
 use crate::format::ImageWriter;
-use crate::{AddressSpace, Chunk, Content, Extent, Plan};
-use blocks::Blocks;
-use narrow::{Piece, read_block};
+use crate::{AddressSpace, Chunk, Content, ExtentSet, Plan};
+use blocks::{Block, Blocks};
+use narrow::{Found, Piece, read_block};
 pub use summary::{Summary, Timeline, TimelineEntry, Totals};
 
 /// How to copy.
@@ -72,6 +72,18 @@ pub trait Observer {
 
     /// Asked before each chunk: whether to stop now.
     fn wants_stop(&self) -> bool;
+
+    /// Everything that the plan wants [first](Plan::first) has been read and written. Called once,
+    /// also when there is no such thing. An error ends the copy.
+    fn first_taken(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// The last chunk has been written. Gives the record of the copy for the image to keep, where
+    /// its format has a place for one; empty where there is none. An error ends the copy.
+    fn all_taken(&mut self, _: &Summary) -> io::Result<String> {
+        Ok(String::new())
+    }
 }
 
 /// Why a copy ended early.
@@ -108,8 +120,13 @@ pub fn copy(
     observer: &mut dyn Observer,
 ) -> (Summary, Result<(), CopyError>) {
     let started = Instant::now();
-    let mut delivery =
-        Delivery { writer, observer, left: options.limit, summary: Summary::default() };
+    let mut delivery = Delivery {
+        writer,
+        observer,
+        first: Some(&plan.first),
+        left: options.limit,
+        summary: Summary::default(),
+    };
     let mut result = delivery.writer.begin(plan).map_err(CopyError::Write);
     if result.is_ok() {
         result = thread::scope(|scope| {
@@ -124,7 +141,7 @@ pub fn copy(
                 options,
                 page_size: plan.page_size,
                 started,
-                blocks: Mutex::new(Blocks::new(plan, options.block_len() as u64).zip(0..)),
+                blocks: Mutex::new(Blocks::new(space, plan, options.block_len() as u64).zip(0..)),
             };
             let reading = std::sync::Arc::new(reading);
             for _ in 0..options.threads() {
@@ -137,20 +154,21 @@ pub fn copy(
             delivery.run(done_rx, free_tx)
         });
     }
+    delivery.summary.elapsed = started.elapsed();
     if result.is_ok() {
-        result = delivery.writer.finish().map_err(CopyError::Write);
+        let record = delivery.observer.all_taken(&delivery.summary).map_err(CopyError::Observe);
+        result =
+            record.and_then(|record| delivery.writer.finish(&record).map_err(CopyError::Write));
     }
     delivery.summary.elapsed = started.elapsed();
     (delivery.summary, result)
 }
 
-/// A block that was read, or could not be.
-struct Block {
+/// What became of a block.
+struct Outcome {
     sequence: u64,
-    extent: Extent,
     buffer: Buffer,
-    pieces: io::Result<Vec<Piece>>,
-    timing: TimelineEntry,
+    result: Result<(Vec<Piece>, TimelineEntry), CopyError>,
 }
 
 /// What the reader threads share.
@@ -164,23 +182,28 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     /// Reads blocks until there are none left or nobody wants them.
-    fn run(&self, free: &Receiver<Buffer>, done: &Sender<Block>) {
+    fn run(&self, free: &Receiver<Buffer>, done: &Sender<Outcome>) {
         for mut buffer in free {
             let next = self.blocks.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some((extent, sequence)) = next else { break };
-            let read_from = self.started.elapsed();
-            let pieces = read_block(
-                self.space,
-                extent,
-                &mut buffer[..extent.len() as usize],
-                self.options.read_size,
-                self.page_size,
-            );
-            let timing = TimelineEntry { extent, read_from, read_to: self.started.elapsed() };
-            if done.send(Block { sequence, extent, buffer, pieces, timing }).is_err() {
+            let Some((block, sequence)) = next else { break };
+            let result = block.and_then(|block| self.read(&block, &mut buffer));
+            if done.send(Outcome { sequence, buffer, result }).is_err() {
                 break;
             }
         }
+    }
+
+    fn read(
+        &self,
+        block: &Block,
+        buffer: &mut Buffer,
+    ) -> Result<(Vec<Piece>, TimelineEntry), CopyError> {
+        let read_from = self.started.elapsed();
+        let CopyOptions { read_size, .. } = *self.options;
+        let pieces = read_block(self.space, block, buffer, read_size, self.page_size)
+            .map_err(|source| CopyError::Read { addr: block.span.start(), source })?;
+        let read_to = self.started.elapsed();
+        Ok((pieces, TimelineEntry { extent: block.span, read_from, read_to }))
     }
 }
 
@@ -188,51 +211,48 @@ impl Reading<'_> {
 struct Delivery<'a> {
     writer: &'a mut dyn ImageWriter,
     observer: &'a mut dyn Observer,
+    /// What is still to come before the rest, while any of it may; see [`Plan::first`].
+    first: Option<&'a ExtentSet>,
     left: Option<u64>,
     summary: Summary,
 }
 
 impl Delivery<'_> {
-    fn run(&mut self, done: Receiver<Block>, free: Sender<Buffer>) -> Result<(), CopyError> {
+    fn run(&mut self, done: Receiver<Outcome>, free: Sender<Buffer>) -> Result<(), CopyError> {
         let mut early = BTreeMap::new();
         let mut due = 0;
-        for block in done {
-            early.insert(block.sequence, block);
-            while let Some(block) = early.remove(&due) {
-                self.block(&block)?;
+        for outcome in done {
+            early.insert(outcome.sequence, outcome);
+            while let Some(Outcome { buffer, result, .. }) = early.remove(&due) {
+                let (pieces, timing) = result?;
+                self.block(&pieces, timing, &buffer)?;
                 if self.left == Some(0) {
                     return Ok(());
                 }
                 due += 1;
                 // Readers that have nothing left to do are gone; the buffer is then not needed.
-                let _ = free.send(block.buffer);
+                let _ = free.send(buffer);
             }
         }
-        Ok(())
+        self.end_first_pass()
     }
 
-    fn block(&mut self, block: &Block) -> Result<(), CopyError> {
-        let pieces = match &block.pieces {
-            Ok(pieces) => pieces,
-            Err(error) => {
-                // An `io::Error` is not `Clone`; its number or its text says all it knows.
-                let source = match error.raw_os_error() {
-                    Some(errno) => io::Error::from_raw_os_error(errno),
-                    None => io::Error::new(error.kind(), error.to_string()),
-                };
-                return Err(CopyError::Read { addr: block.extent.start(), source });
-            }
-        };
-        self.summary.timeline.push(block.timing);
+    fn block(
+        &mut self,
+        pieces: &[Piece],
+        timing: TimelineEntry,
+        buffer: &Buffer,
+    ) -> Result<(), CopyError> {
+        self.summary.timeline.push(timing);
         for piece in pieces {
-            let within = (piece.extent.start() - block.extent.start()) as usize;
-            let content = match piece.hole {
-                None => {
-                    let whole = piece.extent.len();
-                    let len = self.left.map_or(whole, |left| left.min(whole)) as usize;
-                    Content::Bytes(&block.buffer[within..within + len])
+            let len = piece.extent.len();
+            let content = match piece.found {
+                Found::Bytes(at) => {
+                    let len = self.left.map_or(len, |left| left.min(len)) as usize;
+                    Content::Bytes(&buffer[at..at + len])
                 }
-                Some(cause) => Content::Hole { len: piece.extent.len(), cause },
+                Found::Zero => Content::Zero { len },
+                Found::Hole(cause) => Content::Hole { len, cause },
             };
             let chunk = Chunk { addr: piece.extent.start(), content };
             if chunk.is_empty() {
@@ -240,6 +260,9 @@ impl Delivery<'_> {
             }
             if self.observer.wants_stop() {
                 return Err(CopyError::Stopped);
+            }
+            if self.first.is_some_and(|first| first.find(chunk.addr).is_none()) {
+                self.end_first_pass()?;
             }
             self.writer.chunk(&chunk).map_err(CopyError::Write)?;
             self.summary.add(&chunk);
@@ -249,6 +272,13 @@ impl Delivery<'_> {
             }
         }
         Ok(())
+    }
+
+    fn end_first_pass(&mut self) -> Result<(), CopyError> {
+        match self.first.take() {
+            Some(_) => self.observer.first_taken().map_err(CopyError::Observe),
+            None => Ok(()),
+        }
     }
 }
 

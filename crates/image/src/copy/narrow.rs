@@ -2,68 +2,138 @@
 
 use std::io;
 
-use crate::{AddressSpace, Cause, Extent, ReadError};
+use super::blocks::Block;
+use crate::{AddressSpace, Cause, Extent, Presence, ReadError, Run};
 
-/// A part of a block: bytes that are in its buffer, or a hole.
+/// A part of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Piece {
     pub(super) extent: Extent,
-    pub(super) hole: Option<Cause>,
+    pub(super) found: Found,
 }
 
-/// Reads `extent` into `buf`, of the same length, at most `read_size` bytes at a time.
+/// What a piece is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Bytes that stand at this place of the block's buffer.
+    Bytes(usize),
+    Zero,
+    Hole(Cause),
+}
+
+/// Reads `block` into `buf`, which is large enough, at most `read_size` bytes at a time; gives its
+/// pieces in the order of addresses.
 ///
 /// A read that fails is halved until it lies within one page; that page is the hole. After a
 /// success the reads grow again, so one bad page costs a few short reads and no memory beside it.
 pub(super) fn read_block(
     space: &dyn AddressSpace,
-    extent: Extent,
+    block: &Block,
     buf: &mut [u8],
     read_size: usize,
     page_size: u64,
 ) -> io::Result<Vec<Piece>> {
-    let mut pieces = Vec::new();
-    let mut at = extent.start();
+    let mut pieces = Vec::with_capacity(block.runs.len());
+    let mut rest: Vec<Run> = Vec::with_capacity(block.runs.len());
+    for &run in &block.runs {
+        let found = match run.presence {
+            Presence::Memory | Presence::InFile => {
+                rest.push(run);
+                continue;
+            }
+            Presence::Zero => Found::Zero,
+            Presence::Nothing(cause) => Found::Hole(cause),
+        };
+        pieces.push(Piece { extent: run.extent, found });
+    }
+    let known = pieces.len();
+
+    let (mut next, mut filled) = (0, 0);
     let mut step = read_size as u64;
-    while at < extent.end() {
-        let want = step.min(extent.end() - at);
-        let within = (at - extent.start()) as usize;
-        let target = &mut buf[within..within + want as usize];
-        let (done, hole) = match space.read_at(at, target) {
+    while next < rest.len() {
+        let window = front(&rest[next..], step);
+        let want: u64 = window.iter().map(|run| run.extent.len()).sum();
+        let at = window[0].extent.start();
+        let target = &mut buf[filled..filled + want as usize];
+        match space.read_runs(&window, target) {
             Ok(0) => return Err(io::Error::other("the source returned no bytes and no error")),
             Ok(read) => {
                 tracing::trace!("read {at:#x}: {read} of {want} bytes");
                 step = (step * 2).min(read_size as u64);
-                (read as u64, None)
+                for extent in advance(&mut rest, &mut next, read as u64) {
+                    pieces.push(Piece { extent, found: Found::Bytes(filled) });
+                    filled += extent.len() as usize;
+                }
             }
             Err(ReadError::Fault { cause, .. }) => {
                 tracing::trace!("read {at:#x}: none of {want} bytes: {cause}");
-                let to_page_end = page_size - at % page_size;
-                if want > to_page_end {
+                let smallest = (page_size - at % page_size).min(window[0].extent.len());
+                if want > smallest {
                     // Short reads end on page borders, so that each page is asked for whole.
                     let half = at + want / 2;
-                    step = (half - half % page_size).saturating_sub(at).max(to_page_end);
+                    step = (half - half % page_size).saturating_sub(at).max(smallest);
                     continue;
                 }
-                (want, Some(cause))
+                for extent in advance(&mut rest, &mut next, want) {
+                    pieces.push(Piece { extent, found: Found::Hole(cause) });
+                }
             }
             Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(ReadError::Io(error)) => return Err(error),
-        };
-        push(&mut pieces, at, done, hole);
-        at += done;
+        }
     }
+    if known > 0 {
+        pieces.sort_by_key(|piece| piece.extent);
+    }
+    // Runs stay apart: where two of them touch, a region may end.
+    let begins = |at| block.runs.binary_search_by_key(&at, |run| run.extent.start()).is_ok();
+    pieces.dedup_by(|next, piece| !begins(next.extent.start()) && continues(piece, next));
     Ok(pieces)
 }
 
-/// Adds a piece, or lengthens the last one when it is of the same sort.
-fn push(pieces: &mut Vec<Piece>, at: u64, len: u64, hole: Option<Cause>) {
-    let start = match pieces.last() {
-        Some(last) if last.hole == hole => last.extent.start(),
-        _ => at,
-    };
-    if start != at {
-        pieces.pop();
+/// The first `len` bytes of `runs`.
+fn front(runs: &[Run], len: u64) -> Vec<Run> {
+    let mut left = len;
+    let pieces = runs.iter().map_while(|run| {
+        let (head, _) = run.extent.split_at(left);
+        left -= head?.len();
+        Some(Run { extent: head?, ..*run })
+    });
+    pieces.collect()
+}
+
+/// Takes `len` bytes from the front of `runs[*next..]`; gives their extents.
+fn advance(runs: &mut [Run], next: &mut usize, len: u64) -> Vec<Extent> {
+    let mut left = len;
+    let mut taken = Vec::new();
+    while left > 0
+        && let Some(run) = runs.get_mut(*next)
+    {
+        let (head, tail) = run.extent.split_at(left);
+        taken.extend(head);
+        left -= head.map_or(0, Extent::len);
+        match tail {
+            Some(tail) => run.extent = tail,
+            None => *next += 1,
+        }
     }
-    pieces.extend(Extent::half_open(start, at + len).map(|extent| Piece { extent, hole }));
+    taken
+}
+
+/// Lengthens `piece` by `next` where both are of the same sort and one goes on where the other ends.
+fn continues(piece: &mut Piece, next: &Piece) -> bool {
+    let meets = piece.extent.end() == next.extent.start();
+    let same = match (piece.found, next.found) {
+        (Found::Bytes(at), Found::Bytes(then)) => at + piece.extent.len() as usize == then,
+        (Found::Hole(cause), Found::Hole(other)) => cause == other,
+        (Found::Zero, Found::Zero) => true,
+        _ => false,
+    };
+    match Extent::half_open(piece.extent.start(), next.extent.end()) {
+        Ok(both) if meets && same => {
+            piece.extent = both;
+            true
+        }
+        _ => false,
+    }
 }

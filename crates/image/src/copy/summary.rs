@@ -10,6 +10,8 @@ use crate::{Cause, Chunk, Content, Extent, Hole};
 pub struct Summary {
     /// Bytes of memory that were written.
     pub bytes: u64,
+    /// Bytes of memory that were known to be zero without being read.
+    pub zero: u64,
     /// Memory that could not be read.
     pub holes: Totals,
     /// When each block was read.
@@ -22,6 +24,7 @@ impl Summary {
     pub(super) fn add(&mut self, chunk: &Chunk<'_>) {
         match chunk.content {
             Content::Bytes(bytes) => self.bytes += bytes.len() as u64,
+            Content::Zero { len } => self.zero += len,
             Content::Hole { len, cause } => {
                 if let Ok(extent) = Extent::with_len(chunk.addr, len) {
                     self.holes.add(Hole { extent, cause });

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Cause, ExtentSet, Facts, MemoryMap, ReadError, Region, RegionKind, Space};
+use crate::{Cause, Extent, ExtentSet, Facts, MemoryMap, ReadError, Region, RegionKind, Space};
 
 const PAGE: u64 = 4096;
 
@@ -62,6 +62,7 @@ impl ImageWriter for Recorder {
         self.next = chunk.addr + chunk.len();
         match chunk.content {
             Content::Bytes(bytes) => self.bytes.push((chunk.addr, bytes.to_vec())),
+            Content::Zero { len } => self.bytes.push((chunk.addr, vec![0; len as usize])),
             Content::Hole { len, cause } => {
                 self.holes.push((Extent::with_len(chunk.addr, len).unwrap(), cause));
             }
@@ -69,7 +70,7 @@ impl ImageWriter for Recorder {
         Ok(())
     }
 
-    fn finish(&mut self) -> io::Result<()> {
+    fn finish(&mut self, _: &str) -> io::Result<()> {
         self.finished = true;
         Ok(())
     }
@@ -100,7 +101,7 @@ fn patterned(ranges: &[(u64, u64)], bad: &[u64], gives_prefix: bool) -> Patterne
 }
 
 fn plan_of(space: &Patterned) -> Plan {
-    Plan { map: space.map.clone(), page_size: PAGE, facts: Facts::default() }
+    Plan::whole(space.map.clone(), PAGE, Facts::default())
 }
 
 const OPTIONS: CopyOptions = CopyOptions { read_size: 64 << 10, readers: 2, limit: None };
@@ -157,7 +158,7 @@ impl ImageWriter for Sum {
         Ok(())
     }
 
-    fn finish(&mut self) -> io::Result<()> {
+    fn finish(&mut self, _: &str) -> io::Result<()> {
         Ok(())
     }
 }
@@ -172,7 +173,7 @@ fn a_stop_and_a_failing_writer_end_the_threads_too() {
         fn chunk(&mut self, _: &Chunk<'_>) -> io::Result<()> {
             Err(io::ErrorKind::StorageFull.into())
         }
-        fn finish(&mut self) -> io::Result<()> {
+        fn finish(&mut self, _: &str) -> io::Result<()> {
             unreachable!("a failed image is not finished")
         }
     }

@@ -1,6 +1,10 @@
 //! What an image should carry beside bytes.
 
+mod process;
+
 use std::fmt;
+
+pub use process::{Process, Thread, XsaveComponent};
 
 /// Facts about the machine that memory came from, as far as known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +21,8 @@ pub struct Facts {
     pub vmcoreinfo: Option<VmCoreInfo>,
     /// The content of the source's own PT_NOTE segment, whole and as found, VMCOREINFO included.
     pub elf_notes: Option<Vec<u8>>,
+    /// The process, where the memory is one's.
+    pub process: Option<Process>,
 }
 
 /// The kernel's VMCOREINFO: lines of `KEY=VALUE`, written by `crash_save_vmcoreinfo_init`

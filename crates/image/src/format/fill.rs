@@ -14,7 +14,7 @@ pub(super) struct SpanWriter<'a> {
     output: &'a mut dyn Output,
     /// What stands before the bytes of a span.
     header: fn(Extent) -> Vec<u8>,
-    /// Spans not begun yet, ascending.
+    /// Spans not begun yet.
     ahead: VecDeque<Extent>,
     /// What is left of the span being written.
     rest: Option<Extent>,
@@ -25,12 +25,12 @@ impl<'a> SpanWriter<'a> {
         Self { output, header, ahead: VecDeque::new(), rest: None }
     }
 
-    /// What is written before the first span.
-    pub(super) fn preamble(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Writes what stands before the first span, or after the last.
+    pub(super) fn around(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.output.write_all(bytes)
     }
 
-    /// Sets the spans, ascending and disjoint.
+    /// Sets the spans, disjoint and in the order in which they will be written.
     pub(super) fn begin(&mut self, spans: impl IntoIterator<Item = Extent>) {
         self.ahead = spans.into_iter().collect();
     }
@@ -46,7 +46,7 @@ impl<'a> SpanWriter<'a> {
         self.output.zeros(extent.start() - rest.start())?;
         match chunk.content {
             Content::Bytes(bytes) => self.output.write_all(bytes)?,
-            Content::Hole { len, .. } => self.output.zeros(len)?,
+            Content::Zero { len } | Content::Hole { len, .. } => self.output.zeros(len)?,
         }
         self.rest = Extent::half_open(extent.end(), rest.end()).ok();
         Ok(())

@@ -20,7 +20,7 @@ pub(super) const FORMAT: Format = Format {
     summary: "LiME version 1: a 32-byte header before each range",
     opened_by: "Volatility 3, AVML, MemProcFS",
     holes: Holes::Filled,
-    spaces: &[Space::Physical],
+    holds: |space| space == Space::Physical,
     size: |plan| {
         let spans = spans(plan);
         spans.total() + spans.as_slice().len() as u64 * HEADER_LEN
@@ -64,7 +64,7 @@ impl ImageWriter for Writer<'_> {
         self.0.chunk(chunk)
     }
 
-    fn finish(&mut self) -> io::Result<()> {
+    fn finish(&mut self, _: &str) -> io::Result<()> {
         self.0.finish()
     }
 }

@@ -8,17 +8,20 @@ use std::sync::Arc;
 
 use crate::{AddressSpace, Cause, Chunk, Facts, Plan, ReadAt, ReadError, Space};
 
+mod core;
 mod elf;
 mod fill;
 mod lime;
 mod padded;
 mod raw;
 
-pub use elf::{ElfCore, NO_PADDR, Segment, note};
+pub use core::RECORD_LEN;
+pub use elf::{ElfCore, NO_PADDR, Note, Segment, note};
 
 /// Every format there is. Values of `--format`, its help, detection and the generic tests derive
 /// from it; there is no other list.
-pub static FORMATS: &[Format] = &[raw::FORMAT, padded::FORMAT, lime::FORMAT, elf::FORMAT];
+pub static FORMATS: &[Format] =
+    &[raw::FORMAT, padded::FORMAT, lime::FORMAT, elf::FORMAT, core::FORMAT];
 
 /// A row of [`FORMATS`].
 #[derive(Debug)]
@@ -31,8 +34,8 @@ pub struct Format {
     pub opened_by: &'static str,
     /// What happens where memory could not be read.
     pub holes: Holes,
-    /// The spaces whose addresses it can hold.
-    pub spaces: &'static [Space],
+    /// Whether it can hold addresses of a space.
+    pub holds: fn(Space) -> bool,
     /// The exact size in bytes of the image of a plan, where no page of it is a hole.
     pub size: fn(&Plan) -> u64,
     /// A writer of it.
@@ -65,11 +68,6 @@ impl Format {
     pub fn detect(head: &[u8]) -> Option<&'static Format> {
         FORMATS.iter().find(|format| !format.magic.is_empty() && head.starts_with(format.magic))
     }
-
-    /// Whether it can hold addresses of `space`.
-    pub fn holds(&self, space: Space) -> bool {
-        self.spaces.contains(&space)
-    }
 }
 
 /// Where a writer's bytes go, front to back.
@@ -93,12 +91,13 @@ pub trait ImageWriter {
     /// Writes what stands before the memory. Called once, first.
     fn begin(&mut self, plan: &Plan) -> io::Result<()>;
 
-    /// Writes a chunk. They come in ascending order of address, do not overlap, and none reaches
+    /// Writes a chunk. They come in the order of [`Plan::extents`], do not overlap, and none reaches
     /// over the end of one of the plan's regions.
     fn chunk(&mut self, chunk: &Chunk<'_>) -> io::Result<()>;
 
-    /// Writes what stands after the memory. Called once, last; chunks may have ended early.
-    fn finish(&mut self) -> io::Result<()>;
+    /// Writes what stands after the memory, and `record`, what is to be said of the copy, where the
+    /// format has a place for it. Called once, last; chunks may have ended early.
+    fn finish(&mut self, record: &str) -> io::Result<()>;
 }
 
 /// An image that has been opened.

@@ -15,7 +15,7 @@ pub(super) const FORMAT: Format = Format {
     summary: "position is address: holes between regions are filled with zeros",
     opened_by: "Volatility 3, MemProcFS, crash (IMAGE@0x0)",
     holes: Holes::Filled,
-    spaces: &[Space::Physical],
+    holds: |space| space == Space::Physical,
     size: |plan| whole(plan).map_or(0, Extent::len),
     writer: |output| Box::new(Writer(SpanWriter::new(output, |_| Vec::new()))),
     open: Some(open),
@@ -40,7 +40,7 @@ impl ImageWriter for Writer<'_> {
         self.0.chunk(chunk)
     }
 
-    fn finish(&mut self) -> io::Result<()> {
+    fn finish(&mut self, _: &str) -> io::Result<()> {
         self.0.finish()
     }
 }

@@ -12,7 +12,7 @@ pub(super) const FORMAT: Format = Format {
     summary: "memory alone, one region after another, holes left out",
     opened_by: "anything, with its map (-m)",
     holes: Holes::LeftOut,
-    spaces: &[Space::Physical, Space::Kernel],
+    holds: |space| matches!(space, Space::Physical | Space::Kernel),
     size: |plan| plan.map.total(),
     writer: |output| Box::new(Writer(output)),
     open: None,
@@ -29,11 +29,12 @@ impl ImageWriter for Writer<'_> {
     fn chunk(&mut self, chunk: &Chunk<'_>) -> io::Result<()> {
         match chunk.content {
             Content::Bytes(bytes) => self.0.write_all(bytes),
+            Content::Zero { len } => self.0.zeros(len),
             Content::Hole { .. } => Ok(()),
         }
     }
 
-    fn finish(&mut self) -> io::Result<()> {
+    fn finish(&mut self, _: &str) -> io::Result<()> {
         Ok(())
     }
 }

@@ -93,6 +93,8 @@ fn segments(vmalloc: u64) -> KernelSegments {
         paddr,
         file_size: memory_size,
         memory_size,
+        flags: 0,
+        header: 0,
     };
     let none = memdump_image::format::NO_PADDR;
     KernelSegments {

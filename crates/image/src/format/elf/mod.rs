@@ -8,7 +8,7 @@
 mod read;
 mod write;
 
-pub use read::{ElfCore, Segment};
+pub use read::{ElfCore, Note, Segment};
 pub use write::note;
 
 use super::{Format, Holes};
@@ -19,7 +19,7 @@ pub(super) const FORMAT: Format = Format {
     summary: "ELF64 vmcore: program headers with physical and virtual addresses, VMCOREINFO",
     opened_by: "crash, drgn, gdb, Volatility 3",
     holes: Holes::Filled,
-    spaces: &[Space::Physical, Space::Kernel],
+    holds: |space| matches!(space, Space::Physical | Space::Kernel),
     size: write::size,
     writer: |output| Box::new(write::Writer::new(output)),
     open: Some(read::open),

@@ -7,7 +7,7 @@ use object::LittleEndian as LE;
 use object::elf::{self, FileHeader64, NoteHeader64, ProgramHeader64, SectionHeader64};
 use object::pod::{self, Pod};
 
-use super::super::{FormatError, Image, not_in_image, read_file};
+use super::super::{FormatError, Image, core, not_in_image, read_file};
 use super::{EHDR_LEN, FORMAT, IDENT, NO_PADDR, PHDR_LEN, PN_XNUM};
 use crate::{
     AddressSpace, Extent, Facts, MemoryMap, ReadAt, ReadError, Region, RegionKind, Space,
@@ -30,6 +30,17 @@ pub struct ElfCore {
     pub notes: Vec<u8>,
 }
 
+/// A note of a core.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Note<'a> {
+    /// Its name, without the NUL.
+    pub name: &'a [u8],
+    /// Its type, which means something together with the name.
+    pub kind: u32,
+    /// What it holds.
+    pub descriptor: &'a [u8],
+}
+
 /// A PT_LOAD header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
@@ -43,6 +54,10 @@ pub struct Segment {
     pub file_size: u64,
     /// `p_memsz`: bytes in memory.
     pub memory_size: u64,
+    /// `p_flags`.
+    pub flags: u32,
+    /// Where this header stands in the file.
+    pub header: u64,
 }
 
 impl ElfCore {
@@ -82,13 +97,17 @@ impl ElfCore {
                 .ok_or_else(|| bad(32, "e_phoff", "the program headers lie past any file"))?;
             let header: ProgramHeader64<LE> = read_pod(file, at)?;
             match header.p_type.get(LE) {
-                elf::PT_LOAD => core.segments.push(Segment {
-                    offset: header.p_offset.get(LE),
-                    vaddr: header.p_vaddr.get(LE),
-                    paddr: header.p_paddr.get(LE),
-                    file_size: header.p_filesz.get(LE),
-                    memory_size: header.p_memsz.get(LE),
-                }),
+                elf::PT_LOAD => {
+                    core.segments.push(Segment {
+                        offset: header.p_offset.get(LE),
+                        vaddr: header.p_vaddr.get(LE),
+                        paddr: header.p_paddr.get(LE),
+                        file_size: header.p_filesz.get(LE),
+                        memory_size: header.p_memsz.get(LE),
+                        flags: header.p_flags.get(LE).0,
+                        header: at,
+                    });
+                }
                 elf::PT_NOTE => core.read_notes(file, at, &header)?,
                 _ => {}
             }
@@ -113,21 +132,25 @@ impl ElfCore {
         Ok(())
     }
 
-    /// The descriptor of the first note of that name; its type is not looked at.
-    pub fn note(&self, name: &str) -> Option<&[u8]> {
+    /// The notes, up to the first that is damaged.
+    pub fn notes(&self) -> impl Iterator<Item = Note<'_>> {
         let mut rest = self.notes.as_slice();
-        while let Ok((header, after)) = pod::from_bytes::<NoteHeader64<LE>>(rest) {
+        std::iter::from_fn(move || {
+            let (header, after) = pod::from_bytes::<NoteHeader64<LE>>(rest).ok()?;
             let name_len = header.n_namesz.get(LE) as usize;
             let desc_len = header.n_descsz.get(LE) as usize;
             let desc_at = name_len.checked_next_multiple_of(4)?;
-            let found = after.get(..name_len)?;
-            let desc = after.get(desc_at..desc_at.checked_add(desc_len)?)?;
-            if found.strip_suffix(b"\0").unwrap_or(found) == name.as_bytes() {
-                return Some(desc);
-            }
-            rest = after.get(desc_at + desc_len.next_multiple_of(4)..)?;
-        }
-        None
+            let name = after.get(..name_len)?;
+            let descriptor = after.get(desc_at..desc_at.checked_add(desc_len)?)?;
+            rest = after.get(desc_at + desc_len.next_multiple_of(4)..).unwrap_or(&[]);
+            let name = name.strip_suffix(b"\0").unwrap_or(name);
+            Some(Note { name, kind: header.n_type.get(LE).0, descriptor })
+        })
+    }
+
+    /// The descriptor of the first note of that name; its type is not looked at.
+    pub fn note(&self, name: &str) -> Option<&[u8]> {
+        self.notes().find(|note| note.name == name.as_bytes()).map(|note| note.descriptor)
     }
 
     /// VMCOREINFO, which stands in `/proc/kcore` since Linux 4.19.
@@ -157,18 +180,23 @@ impl ElfCore {
 
 /// An image of the kernel's virtual memory has segments without a physical address; in every other
 /// core of a machine the physical addresses are the ones that no two segments share.
+///
+/// The core of a process is left to its own format.
 pub(super) fn open(file: Arc<dyn ReadAt>) -> Result<Image, FormatError> {
     let core = ElfCore::read(&*file)?;
+    if core::is_process(&core) {
+        return core::from_headers(core, file);
+    }
     let virtual_only = core.segments.iter().any(|segment| segment.paddr == NO_PADDR);
     let space = if virtual_only { Space::Kernel } else { Space::Physical };
 
     let mut segments = Vec::new();
     let mut regions = Vec::new();
-    for (index, segment) in core.segments.iter().enumerate() {
-        let at = EHDR_LEN + index as u64 * PHDR_LEN;
+    for segment in &core.segments {
+        let at = segment.header;
         let (start, other) = match space {
             Space::Physical => (segment.paddr, Some(segment.vaddr).filter(|&vaddr| vaddr != 0)),
-            Space::Kernel => (segment.vaddr, Some(segment.paddr).filter(|&p| p != NO_PADDR)),
+            _ => (segment.vaddr, Some(segment.paddr).filter(|&p| p != NO_PADDR)),
         };
         if segment.file_size == 0 {
             continue;

@@ -80,7 +80,7 @@ impl Layout {
             let (start, other) = (segment.extent.start(), segment.counterpart);
             let (vaddr, paddr) = match plan.map.space() {
                 Space::Physical => (other.unwrap_or(0), start),
-                Space::Kernel => (start, other.unwrap_or(NO_PADDR)),
+                Space::Kernel | Space::Process(_) => (start, other.unwrap_or(NO_PADDR)),
             };
             let flags = elf::PF_R.0 | elf::PF_W.0 | elf::PF_X.0;
             bytes.program_header(elf::PT_LOAD.0, flags, offset, vaddr, paddr, segment.extent.len());
@@ -149,7 +149,7 @@ impl<'a> Writer<'a> {
 impl ImageWriter for Writer<'_> {
     fn begin(&mut self, plan: &Plan) -> io::Result<()> {
         let layout = Layout::new(plan);
-        self.0.preamble(&layout.preamble(plan))?;
+        self.0.around(&layout.preamble(plan))?;
         self.0.begin(layout.segments.iter().map(|segment| segment.extent));
         Ok(())
     }
@@ -158,7 +158,7 @@ impl ImageWriter for Writer<'_> {
         self.0.chunk(chunk)
     }
 
-    fn finish(&mut self) -> io::Result<()> {
+    fn finish(&mut self, _: &str) -> io::Result<()> {
         self.0.finish()
     }
 }

@@ -1,0 +1,243 @@
+//! What stands where in the file.
+
+use object::elf;
+
+use super::super::elf::note;
+use super::{RECORD_KIND, RECORD_LEN, RECORD_NAME, notes};
+use crate::{Extent, ExtentSet, Plan, Region};
+
+/// Segments begin on such borders of the file, so that direct I/O can write memory as it was read.
+const ALIGNMENT: u64 = 4096;
+/// `PN_XNUM`: the number of program headers stands in section header 0's `sh_info`.
+const PN_XNUM: u64 = 0xffff;
+
+/// The width of the fields, which is that of the process's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    Elf32,
+    Elf64,
+}
+
+impl Class {
+    fn header_len(self) -> u64 {
+        if self == Class::Elf64 { 64 } else { 52 }
+    }
+
+    fn program_header_len(self) -> u64 {
+        if self == Class::Elf64 { 56 } else { 32 }
+    }
+
+    fn section_header_len(self) -> u64 {
+        if self == Class::Elf64 { 64 } else { 40 }
+    }
+
+    /// Bytes in an address, an offset, a `long`.
+    pub(super) fn word_len(self) -> usize {
+        if self == Class::Elf64 { 8 } else { 4 }
+    }
+}
+
+/// A PT_LOAD.
+struct Segment {
+    start: u64,
+    memory_size: u64,
+    /// What of its front is in the file.
+    content: Option<Extent>,
+    flags: u32,
+    /// Where the content stands.
+    offset: u64,
+}
+
+/// Where everything stands.
+pub(super) struct Layout {
+    class: Class,
+    machine: u16,
+    notes: Vec<u8>,
+    segments: Vec<Segment>,
+    /// The content, in the order of the file.
+    pub(super) spans: Vec<Extent>,
+    /// Where the first content stands.
+    data: u64,
+    /// Where the record stands.
+    record: u64,
+    /// Of the whole file.
+    pub(super) size: u64,
+}
+
+impl Layout {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let process = plan.facts.process.clone().unwrap_or_default();
+        let (class, machine) = match plan.facts.machine.as_deref() {
+            Some("x86_64") if process.is_32_bit => (Class::Elf32, elf::EM_386.0),
+            Some("aarch64") if process.is_32_bit => (Class::Elf32, elf::EM_ARM.0),
+            Some("aarch64") => (Class::Elf64, elf::EM_AARCH64.0),
+            Some("riscv64") => (Class::Elf64, elf::EM_RISCV.0),
+            Some("loongarch64") => (Class::Elf64, elf::EM_LOONGARCH.0),
+            _ => (Class::Elf64, elf::EM_X86_64.0),
+        };
+        let notes = notes::all(&process, &plan.map, plan.page_size, class);
+        let spans: Vec<Extent> = plan.extents().collect();
+        let taken: ExtentSet = spans.iter().copied().collect();
+        let mut segments: Vec<Segment> =
+            plan.map.regions().iter().flat_map(|region| split(region, &taken)).collect();
+
+        let count = segments.len() as u64 + 2;
+        let section = if count >= PN_XNUM { class.section_header_len() } else { 0 };
+        let headers = class.header_len() + count * class.program_header_len() + section;
+        let data = (headers + notes.len() as u64).next_multiple_of(ALIGNMENT);
+        let mut record = data;
+        // Spans are parts of the plan's order, segments ascend: find each span's own.
+        for span in &spans {
+            let index = segments.partition_point(|segment| segment.start < span.start());
+            if let Some(segment) = segments.get_mut(index) {
+                segment.offset = record;
+            }
+            record += span.len();
+        }
+        let size = record + record_note("").len() as u64;
+        Self { class, machine, notes, segments, spans, data, record, size }
+    }
+
+    /// Everything before the memory.
+    pub(super) fn preamble(&self) -> Vec<u8> {
+        let class = self.class;
+        let count = self.segments.len() as u64 + 2;
+        let extended = count >= PN_XNUM;
+        let sections_at = class.header_len() + count * class.program_header_len();
+        let notes_at = sections_at + if extended { class.section_header_len() } else { 0 };
+
+        let mut file = Fields { class, bytes: Vec::with_capacity(self.data as usize) };
+        let ident_class = if class == Class::Elf64 { 2 } else { 1 };
+        file.put(&[0x7f, b'E', b'L', b'F', ident_class, 1, 1]).put(&[0; 9]);
+        file.u16(elf::ET_CORE.0).u16(self.machine).u32(1); // e_type, e_machine, e_version
+        file.word(0).word(class.header_len()).word(if extended { sections_at } else { 0 }); // e_entry, e_phoff, e_shoff
+        file.u32(0).u16(class.header_len() as u16); // e_flags, e_ehsize
+        file.u16(class.program_header_len() as u16).u16(count.min(PN_XNUM) as u16); // e_phentsize, e_phnum
+        let section_len = if extended { class.section_header_len() as u16 } else { 0 };
+        file.u16(section_len).u16(extended.into()).u16(0); // e_shentsize, e_shnum, e_shstrndx
+
+        let note = |offset, len| Header { offset, file_size: len, align: 4, ..Header::default() };
+        file.program_header(elf::PT_NOTE.0, note(notes_at, self.notes.len() as u64));
+        for segment in &self.segments {
+            file.program_header(
+                elf::PT_LOAD.0,
+                Header {
+                    flags: segment.flags,
+                    offset: segment.offset,
+                    vaddr: segment.start,
+                    file_size: segment.content.map_or(0, Extent::len),
+                    memory_size: segment.memory_size,
+                    align: ALIGNMENT,
+                },
+            );
+        }
+        file.program_header(elf::PT_NOTE.0, note(self.record, self.size - self.record));
+        if extended {
+            file.u32(0).u32(0).word(0).word(0).word(0); // sh_name, sh_type, sh_flags, sh_addr, sh_offset
+            file.word(1).u32(0).u32(count as u32).word(0).word(0); // sh_size, sh_link, sh_info, …
+        }
+        file.put(&self.notes);
+        file.bytes.resize(self.data as usize, 0);
+        file.bytes
+    }
+}
+
+/// The note that holds the record, always of the same size. A record that is too long is cut.
+pub(super) fn record_note(record: &str) -> Vec<u8> {
+    let mut text = record.as_bytes()[..record.len().min(RECORD_LEN)].to_vec();
+    text.resize(RECORD_LEN, 0);
+    note(RECORD_NAME, RECORD_KIND, &text)
+}
+
+/// A region's segments: one for each part that is taken, which reaches to the next in memory.
+fn split(region: &Region, taken: &ExtentSet) -> Vec<Segment> {
+    let extent = region.extent;
+    let permissions = region.mapping.as_ref().map(|mapping| mapping.permissions);
+    let flags = permissions.map_or(elf::PF_R.0 | elf::PF_W.0 | elf::PF_X.0, |permissions| {
+        let flag = |is_set, flag| if is_set { flag } else { 0 };
+        flag(permissions.read, elf::PF_R.0)
+            | flag(permissions.write, elf::PF_W.0)
+            | flag(permissions.execute, elf::PF_X.0)
+    });
+    let contents: Vec<Extent> = taken.within(extent).collect();
+    let mut starts: Vec<(u64, Option<Extent>)> =
+        contents.iter().map(|&content| (content.start(), Some(content))).collect();
+    if contents.first().is_none_or(|content| content.start() > extent.start()) {
+        starts.insert(0, (extent.start(), None));
+    }
+    let ends = starts.iter().skip(1).map(|&(start, _)| start).chain([extent.end()]);
+    let ends: Vec<u64> = ends.collect();
+    let segment = |(&(start, content), end)| Segment {
+        start,
+        memory_size: end - start,
+        content,
+        flags,
+        offset: 0,
+    };
+    starts.iter().zip(ends).map(segment).collect()
+}
+
+/// The fields of a program header, but its type and `p_paddr`, which is 0.
+#[derive(Default)]
+struct Header {
+    flags: u32,
+    offset: u64,
+    vaddr: u64,
+    file_size: u64,
+    memory_size: u64,
+    align: u64,
+}
+
+/// Little-endian fields, one after another.
+pub(super) struct Fields {
+    pub(super) class: Class,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Fields {
+    pub(super) fn put(&mut self, bytes: &[u8]) -> &mut Self {
+        self.bytes.extend(bytes);
+        self
+    }
+
+    /// `bytes`, cut or filled up with NULs to `len`; the last is always a NUL.
+    pub(super) fn text(&mut self, bytes: &[u8], len: usize) -> &mut Self {
+        let end = self.bytes.len() + len;
+        self.put(&bytes[..bytes.len().min(len - 1)]);
+        self.bytes.resize(end, 0);
+        self
+    }
+
+    pub(super) fn u16(&mut self, value: u16) -> &mut Self {
+        self.put(&value.to_le_bytes())
+    }
+
+    pub(super) fn u32(&mut self, value: u32) -> &mut Self {
+        self.put(&value.to_le_bytes())
+    }
+
+    /// An address, an offset, a `long`; of a wider one the low half.
+    pub(super) fn word(&mut self, value: u64) -> &mut Self {
+        self.put(&value.to_le_bytes()[..self.class.word_len()])
+    }
+
+    /// Fills up to a multiple of a word, as C structures are.
+    pub(super) fn pad_to_word(&mut self) -> &mut Self {
+        self.bytes.resize(self.bytes.len().next_multiple_of(self.class.word_len()), 0);
+        self
+    }
+
+    fn program_header(&mut self, kind: u32, header: Header) {
+        let Header { flags, offset, vaddr, file_size, memory_size, align } = header;
+        self.u32(kind);
+        match self.class {
+            Class::Elf64 => self.u32(flags).word(offset).word(vaddr).word(0),
+            Class::Elf32 => self.word(offset).word(vaddr).word(0),
+        };
+        self.word(file_size).word(memory_size);
+        match self.class {
+            Class::Elf64 => self.word(align),
+            Class::Elf32 => self.u32(flags).word(align),
+        };
+    }
+}

@@ -1,0 +1,36 @@
+//! `core`: an ELF core of a process, as gdb, lldb and drgn open it.
+//!
+//! It has what the kernel's own dump has, in its order (`fs/binfmt_elf.c`): a PT_NOTE, then a PT_LOAD
+//! for every mapping, those that are left out too. A second PT_NOTE at the end holds the record of
+//! the copy: what is known only when it is over. Not the cores of machines: `elf`.
+
+pub(super) use read::{from_headers, is_process};
+
+mod layout;
+mod notes;
+mod read;
+mod write;
+
+use super::{Format, Holes};
+use crate::Space;
+
+pub(super) const FORMAT: Format = Format {
+    name: "core",
+    summary: "ELF core of a process: registers, auxv, files, a segment for each mapping",
+    opened_by: "gdb, lldb, drgn, eu-stack",
+    holes: Holes::Filled,
+    holds: |space| matches!(space, Space::Process(_)),
+    size: |plan| layout::Layout::new(plan).size,
+    writer: |output| Box::new(write::Writer::new(output)),
+    open: Some(read::open),
+    // The magic of all ELF files is the row `elf`'s, which tells them apart by their notes.
+    magic: b"",
+};
+
+/// Bytes that the record of a copy may have; more is not kept.
+pub const RECORD_LEN: usize = 16 * 1024 - 20;
+
+/// The name of the note that holds the record, as JSON, NULs after it.
+const RECORD_NAME: &str = "MEMDUMP";
+/// The type of that note.
+const RECORD_KIND: u32 = 1;
