@@ -1,10 +1,10 @@
-//! What is on this Linux machine: its physical memory, its kernel's virtual memory, and the reasons
-//! why they may not be read.
+//! What is on this Linux machine: its physical memory, its kernel's virtual memory, its processes', and
+//! the reasons why they may not be read.
 //!
 //! [`open`] gives an [`AddressSpace`](memdump_image::AddressSpace) and all that is known of it before
 //! the first byte is taken. This crate knows no image format and no sink.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod check;
 mod kernel;
@@ -12,7 +12,10 @@ mod machine;
 mod open;
 mod physical;
 mod proc;
+pub mod process;
 mod refusal;
+#[allow(unsafe_code)]
+mod sys;
 
 pub use check::{Preflight, PreflightRange, PreflightSource, preflight};
 pub use machine::peak_memory;

@@ -14,9 +14,11 @@ mod fill;
 mod lime;
 mod padded;
 mod raw;
+mod stream;
 
 pub use core::RECORD_LEN;
 pub use elf::{ElfCore, NO_PADDR, Note, Segment, note};
+pub use stream::zstd;
 
 /// Every format there is. Values of `--format`, its help, detection and the generic tests derive
 /// from it; there is no other list.

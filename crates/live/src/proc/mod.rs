@@ -2,6 +2,8 @@
 //! the operating system.
 
 pub(crate) mod iomem;
+pub(crate) mod maps;
 pub(crate) mod page_flags;
+pub(crate) mod stat;
 pub(crate) mod status;
 pub(crate) mod vmallocinfo;

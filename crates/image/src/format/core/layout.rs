@@ -94,6 +94,15 @@ impl Layout {
             }
             record += span.len();
         }
+        // Those without content go on where the one before ends, as the kernel's do: eu-stack takes 0 for
+        // the start of the program.
+        let mut end = data;
+        for segment in &mut segments {
+            match segment.content {
+                Some(content) => end = segment.offset + content.len(),
+                None => segment.offset = end,
+            }
+        }
         let size = record + record_note("").len() as u64;
         Self { class, machine, notes, segments, spans, data, record, size }
     }

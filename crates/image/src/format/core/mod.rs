@@ -32,5 +32,5 @@ pub const RECORD_LEN: usize = 16 * 1024 - 20;
 
 /// The name of the note that holds the record, as JSON, NULs after it.
 const RECORD_NAME: &str = "MEMDUMP";
-/// The type of that note.
-const RECORD_KIND: u32 = 1;
+/// The type of that note. Not a small number: gdb looks at types before names, and takes 1 for registers.
+const RECORD_KIND: u32 = u32::from_be_bytes(*b"MEMD");

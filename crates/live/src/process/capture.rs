@@ -1,0 +1,293 @@
+//! A process that is held, and the copy of its memory from beginning to end.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use memdump_image::{AddressSpace, Cause, ExtentSet, Facts, Hole, Plan, Thread};
+
+use super::cost::Weight;
+use super::filter::Filter;
+use super::snapshot::{Snapshot, SnapshotOptions};
+use super::space::{ProcessSpace, Route, Swap};
+use super::stop::{self, Stopped};
+use super::target::{ProcessError, Target, page_size};
+use super::{Pause, facts};
+use crate::machine::Machine;
+use crate::proc::maps::{Usage, Vma};
+
+/// What to take of a process, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Which mappings.
+    pub filter: Filter,
+    /// What becomes of pages on swap.
+    pub swap: Swap,
+    /// The thread that comes first in the image; the first thread when not given.
+    pub thread: Option<u32>,
+    /// Fork also a process that is under a seccomp filter, which may kill it.
+    pub allow_seccomp: bool,
+    /// Under a snapshot: copy shared memory while the process stands still.
+    pub shared_consistent: bool,
+}
+
+/// A process that stands still, or is to be read as it runs. When it is dropped the process runs on.
+pub struct Held {
+    target: Target,
+    pause: Pause,
+    stopped: Option<Stopped>,
+    before: Option<Weight>,
+    /// The mappings just before it was stopped: to read their flags takes long.
+    known: Vec<(Vma, Usage)>,
+    started: SystemTime,
+}
+
+pub(super) fn hold(target: Target, pause: Pause) -> Result<Held, ProcessError> {
+    let before = target.weight();
+    let known = target.smaps()?;
+    let stopped = match pause {
+        Pause::Stop | Pause::Snapshot => Some(Stopped::stop(target.pid)?),
+        Pause::None => None,
+    };
+    Ok(Held { target, pause, stopped, before, known, started: SystemTime::now() })
+}
+
+impl Held {
+    /// Decides what is taken, and forks the process where that was asked for.
+    ///
+    /// # Errors
+    /// When its memory cannot be opened or it cannot be forked; it runs on.
+    pub fn capture(self, options: &Options) -> Result<Capture, ProcessError> {
+        let Held { target, pause, mut stopped, before, known, started } = self;
+        let threads = threads(&target, stopped.as_ref(), options.thread);
+        let pointers: Vec<u64> = threads.iter().skip(1).filter_map(stack_pointer).collect();
+        let regions = target.regions(known, &pointers, false)?;
+        let denied = target.denied("open the memory");
+        let route = match pause {
+            Pause::None => Route::File,
+            _ => Route::Process(target.pid),
+        };
+        let mut space =
+            ProcessSpace::open(regions.map.clone(), &target.folder, route, options.swap)
+                .map_err(&denied)?;
+
+        let mut snapshot = None;
+        let mut first = ExtentSet::default();
+        if let (Pause::Snapshot, Some(stopped)) = (pause, &mut stopped) {
+            first = regions
+                .map
+                .regions()
+                .iter()
+                .filter_map(|region| {
+                    let flags = regions.flags(region.extent.start());
+                    let shared = region.mapping.as_ref().is_some_and(|m| m.permissions.shared);
+                    let is_left = flags.dont_fork || flags.wipe_on_fork;
+                    (is_left || shared && options.shared_consistent).then_some(region.extent)
+                })
+                .collect();
+            let forked = SnapshotOptions { allow_seccomp: options.allow_seccomp };
+            let copy = Snapshot::take(stopped, &forked)?;
+            space.read_copy(copy.pid(), first.clone()).map_err(&denied)?;
+            snapshot = Some(copy);
+        }
+
+        let left_out =
+            options.filter.left_out(&regions, page_size(), |region| space.absence(region));
+        let devices = regions.map.regions().iter().filter(|region| {
+            regions.flags(region.extent.start()).device && !region.label.starts_with("[v")
+        });
+        let omitted =
+            devices.map(|region| Hole { extent: region.extent, cause: Cause::DeviceMemory });
+        let omitted = omitted.collect();
+
+        let mut process = facts::read(target.pid, &target.folder, &target.stat);
+        process.threads = threads;
+        let facts = Facts { process: Some(process), ..Machine::here().facts() };
+        let plan = Plan { first, left_out, ..Plan::whole(regions.map, page_size(), facts) };
+        let mut capture = Capture {
+            target,
+            space,
+            plan,
+            omitted,
+            pause,
+            stopped,
+            snapshot,
+            paused: Duration::ZERO,
+            started,
+            before,
+        };
+        // Nothing is left to do that needs it to stand still: it runs on now.
+        if pause == Pause::Snapshot && capture.plan.first.is_empty() {
+            capture.first_taken()?;
+        }
+        Ok(capture)
+    }
+}
+
+/// The threads with their registers, `wanted` first.
+fn threads(target: &Target, stopped: Option<&Stopped>, wanted: Option<u32>) -> Vec<Thread> {
+    let stopped = stopped.map_or(&[][..], Stopped::threads);
+    let thread = |stopped: &stop::Thread| {
+        let stop::Thread { tid, general, floating, extended, signal, .. } = stopped.clone();
+        let mut thread = Thread { tid, general, floating, extended, signal, ..Thread::default() };
+        facts::complete(&target.folder, &mut thread);
+        thread
+    };
+    let mut threads: Vec<Thread> = stopped.iter().map(thread).collect();
+    if let Some(index) = threads.iter().position(|thread| Some(thread.tid) == wanted) {
+        threads[..=index].rotate_right(1);
+    }
+    threads
+}
+
+/// The stack pointer among a thread's general registers: `user_regs_struct` on x86-64 (`rsp` is the
+/// twentieth word), `user_pt_regs` on arm64 (`sp` is the thirty-second), i386 (`esp`, the sixteenth).
+fn stack_pointer(thread: &Thread) -> Option<u64> {
+    let (words, _) = thread.general.as_chunks::<8>();
+    let word = |index: usize| words.get(index).map(|word| u64::from_le_bytes(*word));
+    match thread.general.len() {
+        216 => word(19),
+        272 => word(31),
+        68 => {
+            let (words, _) = thread.general.as_chunks::<4>();
+            words.get(15).map(|word| u64::from(u32::from_le_bytes(*word)))
+        }
+        _ => None,
+    }
+}
+
+/// A process whose memory is ready to be copied. When it is dropped the process runs on, and nothing
+/// is left of a snapshot.
+pub struct Capture {
+    target: Target,
+    space: ProcessSpace,
+    /// What is taken.
+    pub plan: Plan,
+    /// Memory that is not taken, though it was asked for.
+    pub omitted: Vec<Hole>,
+    pause: Pause,
+    stopped: Option<Stopped>,
+    snapshot: Option<Snapshot>,
+    paused: Duration,
+    /// When it was stopped, or found.
+    started: SystemTime,
+    /// What the process weighed before it was stopped.
+    pub before: Option<Weight>,
+}
+
+impl Capture {
+    /// Whose.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Its memory.
+    pub fn space(&self) -> &dyn AddressSpace {
+        &self.space
+    }
+
+    /// How it was paused.
+    pub fn pause(&self) -> Pause {
+        self.pause
+    }
+
+    /// For how long it stood still, as far as that is over.
+    pub fn paused(&self) -> Duration {
+        self.paused
+    }
+
+    /// Bytes of it that were met on swap.
+    pub fn swapped(&self) -> u64 {
+        self.space.swapped()
+    }
+
+    /// Bytes that a copy will read of it.
+    pub fn to_read(&self) -> u64 {
+        self.plan.extents().map(|extent| self.space.present(&[extent].into_iter().collect())).sum()
+    }
+
+    /// Splits off what lets the process run on, so that it can be used while the memory is copied.
+    pub fn release(&mut self) -> (&dyn AddressSpace, &Plan, Release<'_>) {
+        let release = Release {
+            target: &self.target,
+            pause: self.pause,
+            stopped: &mut self.stopped,
+            snapshot: &mut self.snapshot,
+            paused: &mut self.paused,
+            started: self.started,
+        };
+        (&self.space, &self.plan, release)
+    }
+
+    fn first_taken(&mut self) -> Result<(), ProcessError> {
+        self.release().2.first_taken()
+    }
+
+    /// What the process weighs now; none when it is gone.
+    pub fn weight(&self) -> Option<Weight> {
+        self.target.weight()
+    }
+}
+
+/// Lets a process run on, at the two moments at which a copy can allow that.
+pub struct Release<'a> {
+    target: &'a Target,
+    pause: Pause,
+    stopped: &'a mut Option<Stopped>,
+    snapshot: &'a mut Option<Snapshot>,
+    paused: &'a mut Duration,
+    started: SystemTime,
+}
+
+impl Release<'_> {
+    /// What has to be copied while it stands still has been: under a snapshot it runs on.
+    ///
+    /// # Errors
+    /// When it cannot be let go; dropping the capture tries again.
+    pub fn first_taken(&mut self) -> Result<(), ProcessError> {
+        match self.pause {
+            Pause::Snapshot => self.resume(),
+            _ => Ok(()),
+        }
+    }
+
+    /// All has been copied: it runs on, and nothing is left of a snapshot.
+    ///
+    /// # Errors
+    /// As [`first_taken`](Self::first_taken); and when it began another program meanwhile.
+    pub fn all_taken(&mut self) -> Result<(), ProcessError> {
+        self.resume()?;
+        if let Some(snapshot) = self.snapshot.take() {
+            snapshot.end()?;
+        }
+        let now = facts::stat(&self.target.folder);
+        let same = now.is_none_or(|now| {
+            now.start_time == self.target.stat.start_time
+                && now.start_stack == self.target.stat.start_stack
+        });
+        match same || self.pause != Pause::None {
+            true => Ok(()),
+            false => Err(ProcessError::Replaced(self.target.pid)),
+        }
+    }
+
+    /// For how long it stood still.
+    pub fn paused(&self) -> Duration {
+        *self.paused
+    }
+
+    /// How it was paused.
+    pub fn pause(&self) -> Pause {
+        self.pause
+    }
+
+    /// When it was stopped, or found, in seconds since 1970 (UTC).
+    pub fn started(&self) -> f64 {
+        self.started.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+    }
+
+    fn resume(&mut self) -> Result<(), ProcessError> {
+        if let Some(stopped) = self.stopped.take() {
+            *self.paused = stopped.resume()?;
+        }
+        Ok(())
+    }
+}

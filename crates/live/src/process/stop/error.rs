@@ -1,0 +1,153 @@
+//! Why a process was not stopped.
+
+use std::fmt;
+
+use rustix::io::Errno;
+
+use super::denied::Denial;
+
+/// Why a process was not stopped. Whatever it is, the process runs on as before.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StopError {
+    /// There is no such process, or there is none any more.
+    #[error("process {pid}: there is no such process (any more); look it up with `ps` or `pgrep`")]
+    Gone {
+        /// Which.
+        pid: u32,
+    },
+    /// It has ended, and its parent has not asked how.
+    #[error(
+        "process {pid} is a zombie: it has ended and has no memory any more; what is left goes when \
+         its parent, process {parent}, waits for it"
+    )]
+    Zombie {
+        /// Which.
+        pid: u32,
+        /// Who should wait for it.
+        parent: u32,
+    },
+    /// A thread of the kernel has no memory of its own.
+    #[error(
+        "process {pid} is a thread of the kernel and has no memory of its own; `memdump -k` takes the \
+         kernel's"
+    )]
+    KernelThread {
+        /// Which.
+        pid: u32,
+    },
+    /// The number is that of a thread.
+    #[error("{tid} is a thread of process {pid}; name the process: {pid}")]
+    Thread {
+        /// The number.
+        tid: u32,
+        /// Its process.
+        pid: u32,
+    },
+    /// A process cannot stop itself and go on working.
+    #[error("process {pid} is this memdump itself, which cannot stop itself; start a second one")]
+    Ourselves {
+        /// Which.
+        pid: u32,
+    },
+    /// Stopping what we were started from can stop the terminal that we write to, and with it us.
+    #[error(
+        "process {pid} is an ancestor of this memdump: with it the terminal or the pipe that memdump \
+         writes to could stop, and both would wait for ever; start memdump from elsewhere, for \
+         example with `setsid -f`"
+    )]
+    Ancestor {
+        /// Which.
+        pid: u32,
+    },
+    /// Only one tracer at a time.
+    #[error(
+        "process {pid} is already traced by process {tracer}{} (TracerPid); end that first",
+        .name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default()
+    )]
+    Traced {
+        /// Which.
+        pid: u32,
+        /// By whom; 0 when it is in a pid namespace that we do not see.
+        tracer: u32,
+        /// The tracer's name.
+        name: Option<String>,
+    },
+    /// The kernel refuses it (EPERM).
+    #[error("process {pid}: ptrace of thread {tid} is refused: {denial}; {}", .denial.remedy())]
+    Denied {
+        /// Which.
+        pid: u32,
+        /// Its thread.
+        tid: u32,
+        /// What refused it.
+        denial: Denial,
+    },
+    /// A thread did not stop.
+    #[error(
+        "process {pid}: thread {tid} did not stop within {seconds} s: {hindrance}; {}",
+        .hindrance.remedy()
+    )]
+    Stuck {
+        /// Which.
+        pid: u32,
+        /// Its thread.
+        tid: u32,
+        /// How long was waited.
+        seconds: u64,
+        /// What it was doing.
+        hindrance: Hindrance,
+    },
+    /// Any other error.
+    #[error("process {pid}: {operation} of thread {tid} failed: {errno}")]
+    Failed {
+        /// Which.
+        pid: u32,
+        /// Its thread.
+        tid: u32,
+        /// What was tried.
+        operation: &'static str,
+        /// The kernel's answer.
+        errno: Errno,
+    },
+}
+
+/// What keeps a thread from stopping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hindrance {
+    /// It waits until a child made by `vfork` has started another program or ended.
+    Vfork,
+    /// Its control group is frozen (cgroup v1; a frozen group of v2 can be traced).
+    Frozen,
+    /// It waits for a device, a file system or the like, and cannot be interrupted (D).
+    Uninterruptible,
+    /// It is in the state with this letter.
+    State(char),
+}
+
+impl fmt::Display for Hindrance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Vfork => write!(f, "it waits for a child that it made by vfork"),
+            Self::Frozen => write!(f, "its control group is frozen"),
+            Self::Uninterruptible => {
+                write!(f, "it is in an uninterruptible wait (state D), for a disk or the network")
+            }
+            Self::State(state) => write!(f, "it is in state {state}"),
+        }
+    }
+}
+
+impl Hindrance {
+    /// What to do.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Vfork => "try again, or look at what the child is waiting for",
+            Self::Frozen => "thaw the group, or read its memory without a stop: it stands still",
+            Self::Uninterruptible => {
+                "look at /proc/TID/stack; its memory can be read without a stop (--pause none)"
+            }
+            Self::State(_) => "try again, or read its memory without a stop (--pause none)",
+        }
+    }
+}
