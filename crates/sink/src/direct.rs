@@ -12,11 +12,16 @@ use std::os::unix::fs::FileExt;
 
 use memdump_image::buffer::{ALIGNMENT, Buffer, is_aligned};
 use memdump_image::format::Output;
-use rustix::fs::{Advice, OFlags, fadvise, fcntl_getfl, fcntl_setfl, fdatasync};
+use rustix::fs::{Advice, OFlags, fadvise, fcntl_getfl, fcntl_setfl, fdatasync, fstatfs};
 use rustix::io::Errno;
 
 /// Staged bytes are written in blocks of this many: a device is near its best from 1 MiB on.
 const STAGING_LEN: usize = 1 << 20;
+/// Shorter gaps are written as zeros where writes go to a device: many small writes take far longer
+/// (33 MB/s at 4 KiB where 4.3 GB/s are had at 1 MiB).
+const MIN_GAP: u64 = 128 << 10;
+/// `TMPFS_MAGIC` (`include/uapi/linux/magic.h`): memory, where small writes cost nothing more.
+const TMPFS_MAGIC: i64 = 0x0102_1994;
 /// Without O_DIRECT, at most this many bytes stay in the page cache.
 const CACHED_LEN: u64 = 32 << 20;
 
@@ -26,6 +31,8 @@ pub(crate) struct DirectWriter {
     direct: bool,
     /// Whether what lies beyond `offset` reads as zeros by itself.
     sparse: bool,
+    /// Gaps of fewer bytes are written.
+    min_gap: u64,
     staging: Buffer,
     /// Bytes in `staging`.
     staged: usize,
@@ -39,10 +46,12 @@ impl DirectWriter {
     /// Writes from `offset` on. `file` may have been opened with O_DIRECT or not. `sparse` says
     /// that it is a regular file that ends at `offset` or before.
     pub(crate) fn new(file: File, offset: u64, sparse: bool) -> io::Result<Self> {
+        let in_memory = fstatfs(&file).is_ok_and(|found| found.f_type == TMPFS_MAGIC);
         let mut writer = Self {
             file,
             direct: true,
             sparse,
+            min_gap: if in_memory { ALIGNMENT as u64 } else { MIN_GAP },
             staging: Buffer::new(STAGING_LEN),
             staged: 0,
             offset,
@@ -162,9 +171,10 @@ impl Write for DirectWriter {
 impl Output for DirectWriter {
     fn zeros(&mut self, mut len: u64) -> io::Result<()> {
         let zeros = [0; ALIGNMENT];
+        let is_gap = self.sparse && len >= self.min_gap;
         while len > 0 {
             let misaligned = self.staged % ALIGNMENT;
-            if self.sparse && misaligned == 0 && len >= ALIGNMENT as u64 {
+            if is_gap && misaligned == 0 && len >= ALIGNMENT as u64 {
                 self.write_staged()?;
                 let skipped = len - len % ALIGNMENT as u64;
                 (self.offset, len) = (self.offset + skipped, len - skipped);

@@ -83,7 +83,12 @@ pub struct SinkError {
 }
 
 impl SinkError {
-    fn new(operation: &'static str, path: impl AsRef<OsStr>, cause: impl Into<io::Error>) -> Self {
+    /// What failed, on which path, and why.
+    pub fn new(
+        operation: &'static str,
+        path: impl AsRef<OsStr>,
+        cause: impl Into<io::Error>,
+    ) -> Self {
         Self { operation, path: path.as_ref().to_owned(), cause: cause.into(), advice: None }
     }
 
