@@ -8,8 +8,10 @@ use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use memdump_image::Extent;
 use memdump_image::format::FORMATS;
 use memdump_live::SOURCES;
+use memdump_live::process::{GlobMatcher, PermissionsPattern};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -22,6 +24,7 @@ Examples:
   memdump -s 1g > first_gb.img                the first GiB of it
   memdump | zstd | age -r KEY > ram.zst.age   compressed and encrypted on the way
   memdump | nc HOST PORT                      off the machine, its disks untouched
+  memdump process 1234                        a process, to core.1234, for gdb and drgn
 
 Exit status: 0 complete, 1 failed, 2 wrong usage, 3 written but incomplete (holes are listed).";
 
@@ -43,8 +46,10 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Dump the memory of a process, as a core that gdb, lldb and drgn open
+    Process(Box<ProcessArgs>),
     /// Show what would be dumped, region by region; reads no memory
-    Map(MapArgs),
+    Map(Box<MapArgs>),
     /// Show what this machine allows and what to run; reads no memory
     Check(CheckArgs),
     /// Print the man page or a shell's completions
@@ -145,11 +150,197 @@ pub(crate) enum ProgressStyle {
 
 #[derive(Args, Debug)]
 pub(crate) struct MapArgs {
+    /// The mappings of a process, rather than the machine's memory
+    #[arg(value_name = "PID", conflicts_with_all = ["kernel", "source", "include", "direct_map", "size"])]
+    pub(crate) pid: Option<u32>,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
     #[command(flatten)]
     pub(crate) select: SelectArgs,
     /// A JSON object for programs
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+const PROCESS_EXAMPLES: &str = "\
+Examples:
+  memdump process 1234                        to core.1234; the process stands still meanwhile
+  memdump process 1234 --pause snapshot       it stands still for milliseconds
+  memdump process 1234 -o - | zstd > c.zst    to standard output
+  memdump process 1234 --compress zstd        to core.1234.zst
+  memdump process --tree 1234 -o DIR          with its children: DIR/core.PID, DIR/index.json
+  memdump process 1234 --split DIR --perms rw-p --private --no-files
+                                              a file for each mapping that it fills itself
+  memdump map 1234                            what is mapped, and how much of it is where
+
+Without a filter it takes what the kernel's own dump has: private memory, shared memory without a
+file, files that the process wrote to privately, and the first page of every other file.
+
+Exit status: 0 complete, 1 failed, 2 wrong usage, 3 written but incomplete (holes are listed).";
+
+/// Dump the memory of a process.
+///
+/// Writes an ELF core with its registers, which gdb, lldb and drgn open. Only what is there is read:
+/// pages that the process has never touched are not touched now, and its memory does not grow. It runs
+/// on as soon as that can be, also when this command fails or is killed.
+#[derive(Args, Debug)]
+#[command(after_help = PROCESS_EXAMPLES)]
+pub(crate) struct ProcessArgs {
+    #[command(flatten)]
+    pub(crate) group: GroupArgs,
+    /// Where the core goes: a new file, or - for standard output; core.PID when not given. Of several
+    /// processes: the folder that gets core.PID of each and index.json
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<OsString>,
+    /// In place of a core: a file PID_mem_START.bin for each mapping, and PID_maps, in this folder
+    #[arg(long, value_name = "DIR", conflicts_with = "output")]
+    pub(crate) split: Option<PathBuf>,
+    /// How the process is kept from changing its memory meanwhile
+    #[arg(long, value_name = "HOW", default_value = "stop")]
+    pub(crate) pause: PauseArg,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+    /// What becomes of pages on swap; reading brings them back into memory
+    #[arg(long, value_name = "WHAT", default_value = "read")]
+    pub(crate) swap: SwapArg,
+    /// The thread that comes first in the core, which debuggers show; the first when not given
+    #[arg(long, value_name = "TID")]
+    pub(crate) thread: Option<u32>,
+    /// With a snapshot: also of a process under a seccomp filter, which may be killed by it
+    #[arg(long)]
+    pub(crate) allow_seccomp: bool,
+    /// With a snapshot: copy shared memory before the process runs on, so that it is of the same instant
+    #[arg(long)]
+    pub(crate) shared_consistent: bool,
+    /// Compress on the way; the file is then called core.PID.zst
+    #[arg(long, value_name = "HOW", conflicts_with = "split")]
+    pub(crate) compress: Option<Compression>,
+    /// Threads that read; as many as there are CPUs, up to 4, when not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) readers: Option<u8>,
+    /// Replace output files that exist
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// Print what was taken as a JSON object on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How progress is shown on standard error
+    #[arg(long, value_name = "HOW", default_value = "auto")]
+    pub(crate) progress: ProgressStyle,
+    /// Say nothing but errors
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Say more: -v sizes, -vv mappings, -vvv each read
+    #[arg(short, long, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// Whose memory.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct GroupArgs {
+    /// The processes, by their numbers
+    #[arg(value_name = "PID", num_args = 1..)]
+    pub(crate) pids: Vec<u32>,
+    /// A process and all that descend from it
+    #[arg(long, value_name = "PID")]
+    pub(crate) tree: Option<u32>,
+    /// All processes whose name, or program, matches
+    #[arg(long, value_name = "GLOB", value_parser = glob)]
+    pub(crate) comm: Option<GlobMatcher>,
+    /// All processes in a control group
+    #[arg(long, value_name = "PATH")]
+    pub(crate) cgroup: Option<PathBuf>,
+    /// All processes of a container, by the start of its identifier
+    #[arg(long, value_name = "ID")]
+    pub(crate) container: Option<String>,
+}
+
+/// Which mappings of a process. Several sorts add up; everything else narrows.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Mappings of a process")]
+pub(crate) struct FilterArgs {
+    /// With these permissions, as in /proc/PID/maps; ? for any
+    #[arg(long, value_name = "rwxp", value_parser = permissions, allow_hyphen_values = true)]
+    pub(crate) perms: Option<PermissionsPattern>,
+    /// In this range of addresses, hexadecimal, END the first beyond
+    #[arg(long, value_name = "START-END", value_parser = range)]
+    pub(crate) range: Vec<Extent>,
+    /// The heap that brk(2) makes
+    #[arg(long)]
+    pub(crate) heap: bool,
+    /// The stacks of all threads
+    #[arg(long)]
+    pub(crate) stack: bool,
+    /// Private memory without a file, heap and stacks too
+    #[arg(long)]
+    pub(crate) anon: bool,
+    /// Mapped files, programs and libraries too
+    #[arg(long)]
+    pub(crate) files: bool,
+    /// MAP_SHARED
+    #[arg(long)]
+    pub(crate) shared: bool,
+    /// MAP_PRIVATE alone
+    #[arg(long, conflicts_with = "shared")]
+    pub(crate) private: bool,
+    /// No mapped files
+    #[arg(long, conflicts_with = "files")]
+    pub(crate) no_files: bool,
+    /// Whose path or name matches, such as '/usr/lib/**' or '[[]heap]'
+    #[arg(long, value_name = "GLOB", value_parser = glob)]
+    pub(crate) name: Vec<GlobMatcher>,
+    /// None whose path or name matches
+    #[arg(long, value_name = "GLOB", value_parser = glob)]
+    pub(crate) exclude: Vec<GlobMatcher>,
+    /// Also what the process asked to leave out of dumps (MADV_DONTDUMP)
+    #[arg(long)]
+    pub(crate) dontdump: bool,
+    /// What this mask of the kernel says (core(5)); without a value, the process's own
+    #[arg(long, value_name = "MASK", num_args = 0..=1, require_equals = true, value_parser = mask)]
+    pub(crate) coredump_filter: Option<Option<u64>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PauseArg {
+    /// It stands still until all is copied
+    Stop,
+    /// It stands still while it is forked, milliseconds for each GiB, and the fork is copied
+    Snapshot,
+    /// It runs: what is written is of no single instant, and has no registers
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SwapArg {
+    Read,
+    /// They are listed as holes
+    Skip,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Compression {
+    Zstd,
+}
+
+fn glob(text: &str) -> Result<GlobMatcher, String> {
+    memdump_live::process::glob(text).map_err(|problem| format!("{problem}; try '/usr/lib/**'"))
+}
+
+fn permissions(text: &str) -> Result<PermissionsPattern, String> {
+    PermissionsPattern::parse(text).ok_or_else(|| "four letters as in rw-p or r??p".into())
+}
+
+fn range(text: &str) -> Result<Extent, String> {
+    let number = |text: &str| u64::from_str_radix(text.strip_prefix("0x").unwrap_or(text), 16).ok();
+    text.split_once('-')
+        .and_then(|(start, end)| Extent::half_open(number(start)?, number(end)?).ok())
+        .ok_or_else(|| "two hexadecimal addresses, as in 7f0000000000-7f0000021000".into())
+}
+
+fn mask(text: &str) -> Result<u64, String> {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    u64::from_str_radix(digits, 16).map_err(|_| "a hexadecimal mask, as in 0x7f".into())
 }
 
 #[derive(Args, Debug)]

@@ -22,6 +22,7 @@ fn main() -> std::process::ExitCode {
     };
     let result = match &cli.command {
         None => commands::dump::run(&cli.dump),
+        Some(Command::Process(args)) => commands::process::run(args),
         Some(Command::Map(args)) => commands::map::run(args),
         Some(Command::Check(args)) => commands::check::run(args),
         Some(Command::Generate { what }) => commands::generate::run(*what),

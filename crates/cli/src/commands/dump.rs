@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use memdump_image::format::{Format, Holes};
 use memdump_image::{
-    Chunk, Content, CopyError, CopyOptions, Extent, Hole, Observer, Summary, copy,
+    Chunk, Content, CopyError, CopyOptions, Extent, Hole, Observer, Space, Summary, copy,
 };
 use memdump_sink::{Leftover, Request, Sink};
 
@@ -21,7 +21,7 @@ use crate::progress::{Progress, print_json};
 use crate::signals::StopFlag;
 use crate::size::Human;
 
-/// How many threads read when the user does not say: more gain nothing with any known source.
+/// More threads gain nothing with any known source.
 const MAX_DEFAULT_READERS: usize = 4;
 /// How many holes the summary shows one by one.
 const SHOWN_HOLES: usize = 10;
@@ -50,8 +50,9 @@ pub(crate) fn run(args: &DumpArgs) -> anyhow::Result<Exit> {
             .map(|format| format.name)
             .collect();
         let message = format!(
-            "--format {} cannot hold {space} addresses; with -k use --format {}",
+            "--format {} cannot hold {space} addresses; {}use --format {}",
             format.name,
+            if space == Space::Kernel { "with -k " } else { "" },
             fitting.join(" or "),
         );
         return Err(UsageError(message).into());
@@ -270,13 +271,15 @@ fn copy_options(args: &DumpArgs) -> anyhow::Result<CopyOptions> {
     let read_size = buffer("-b", &args.read_size, "1m", CopyOptions::DEFAULT_READ_SIZE)?;
     // Holes are found to the page whatever it is; see the option's help.
     buffer("-p", &args.page_size, "4k", 0)?;
-    let readers = args.readers.map_or_else(
-        || std::thread::available_parallelism().map_or(1, |n| n.get().min(MAX_DEFAULT_READERS)),
-        usize::from,
-    );
+    let readers = args.readers.map_or_else(default_readers, usize::from);
     let limit = select::size("-s", &args.select.size, "1g")?;
     tracing::info!("{readers} readers, {} a read", Human(read_size as u64));
     Ok(CopyOptions { read_size, readers, limit })
+}
+
+/// How many threads read when the user does not say.
+pub(super) fn default_readers() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get().min(MAX_DEFAULT_READERS))
 }
 
 /// What happens while memory is copied.

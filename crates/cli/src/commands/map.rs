@@ -13,6 +13,9 @@ use crate::size::Human;
 
 pub(crate) fn run(args: &MapArgs) -> anyhow::Result<Exit> {
     log::init(args.select.verbose);
+    if let Some(pid) = args.pid {
+        return super::process::listing::run(args, pid);
+    }
     let limit = select::size("-s", &args.select.size, "1g")?;
     let selection = select::open(&args.select, false)?;
     let map = selection.plan.map.truncate(limit.unwrap_or(u64::MAX));

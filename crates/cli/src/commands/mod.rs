@@ -4,6 +4,7 @@ pub(crate) mod check;
 pub(crate) mod dump;
 pub(crate) mod generate;
 pub(crate) mod map;
+pub(crate) mod process;
 mod select;
 
 use std::io::Write;

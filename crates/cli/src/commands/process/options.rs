@@ -1,0 +1,58 @@
+//! From the words of the command line to what the library is asked for.
+
+use std::fs;
+
+use memdump_live::process::{Filter, Options, Pause, Sort, Swap};
+
+use crate::args::{FilterArgs, PauseArg, ProcessArgs, SwapArg};
+
+pub(super) fn options(args: &ProcessArgs, pid: u32) -> Options {
+    Options {
+        filter: Filter { no_headers: args.split.is_some(), ..filter(&args.filter, pid) },
+        swap: match args.swap {
+            SwapArg::Read => Swap::Read,
+            SwapArg::Skip => Swap::Skip,
+        },
+        thread: args.thread,
+        allow_seccomp: args.allow_seccomp,
+        shared_consistent: args.shared_consistent,
+    }
+}
+
+pub(super) fn filter(args: &FilterArgs, pid: u32) -> Filter {
+    let sorts = [
+        (args.heap, Sort::Heap),
+        (args.stack, Sort::Stack),
+        (args.anon, Sort::Anonymous),
+        (args.files, Sort::File),
+        (args.shared, Sort::Shared),
+    ];
+    Filter {
+        permissions: args.perms,
+        sorts: sorts.into_iter().filter_map(|(wanted, sort)| wanted.then_some(sort)).collect(),
+        ranges: args.range.clone(),
+        names: args.name.clone(),
+        excluded: args.exclude.clone(),
+        private: args.private,
+        no_files: args.no_files,
+        dont_dump: args.dontdump,
+        no_headers: false,
+        coredump_filter: args.coredump_filter.and_then(|mask| mask.or_else(|| own_filter(pid))),
+    }
+}
+
+/// The process's own filter, as `/proc` has it.
+fn own_filter(pid: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/coredump_filter")).ok()?;
+    u64::from_str_radix(text.trim(), 16).ok()
+}
+
+impl From<PauseArg> for Pause {
+    fn from(pause: PauseArg) -> Self {
+        match pause {
+            PauseArg::Stop => Pause::Stop,
+            PauseArg::Snapshot => Pause::Snapshot,
+            PauseArg::None => Pause::None,
+        }
+    }
+}

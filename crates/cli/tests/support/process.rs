@@ -1,0 +1,140 @@
+//! Processes to dump, and a reader of cores that shares no code with what is tested.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::LazyLock;
+
+use tempfile::TempDir;
+
+pub(crate) const PAGE: u64 = 4096;
+
+/// The target program, compiled once.
+static PROGRAM: LazyLock<(TempDir, PathBuf)> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("target");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/targets/target.c");
+    let status = Command::new("cc").args(["-O1", "-w", "-o"]).arg(&program).arg(source).status();
+    assert!(status.expect("cc, which Rust needs too").success());
+    (folder, program)
+});
+
+/// A running target. It is killed when this is dropped.
+pub(crate) struct Target {
+    pub(crate) child: Child,
+    /// Ranges that it told of: start and size.
+    pub(crate) told: BTreeMap<String, (u64, u64)>,
+    pub(crate) folder: TempDir,
+}
+
+impl Target {
+    /// Starts it and waits until it is ready. `file` is its second argument.
+    pub(crate) fn start(mode: &str, file: &Path) -> Self {
+        let mut child =
+            Command::new(&PROGRAM.1).arg(mode).arg(file).stdout(Stdio::piped()).spawn().unwrap();
+        let mut told = BTreeMap::new();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        loop {
+            let line = lines.next().expect("it gets ready").unwrap();
+            if line == "ready" {
+                break;
+            }
+            let words: Vec<&str> = line.split(' ').collect();
+            let number = |text| u64::from_str_radix(text, 16).unwrap();
+            told.insert(words[0].to_owned(), (number(words[1]), number(words[2])));
+        }
+        Self { child, told, folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn pid(&self) -> String {
+        self.child.id().to_string()
+    }
+
+    /// The letter of its state.
+    pub(crate) fn state(&self) -> char {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        stat[stat.rfind(')').unwrap() + 2..].chars().next().unwrap()
+    }
+
+    /// A value of its status, in kB.
+    pub(crate) fn status(&self, key: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with(key)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    pub(crate) fn core(&self) -> PathBuf {
+        self.folder.path().join("core")
+    }
+
+    /// `memdump process PID -o core` with further arguments.
+    pub(crate) fn dump(&self, arguments: &[&str]) -> Output {
+        let mut command = memdump();
+        command.args(["process", &self.pid(), "--overwrite", "-o"]).arg(self.core());
+        command.args(arguments).output().unwrap()
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn memdump() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_memdump"))
+}
+
+pub(crate) fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A core, read by hand: where each segment lies, its size in memory, its bytes.
+pub(crate) struct Core(Vec<(u64, u64, Vec<u8>)>);
+
+impl Core {
+    pub(crate) fn open(path: &Path) -> Self {
+        use std::os::unix::fs::FileExt;
+        let file = fs::File::open(path).unwrap();
+        let read = |at: u64, len: usize| {
+            let mut bytes = vec![0; len];
+            file.read_exact_at(&mut bytes, at).unwrap();
+            bytes
+        };
+        let word =
+            |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+        let head = read(0, 64);
+        let count = u16::from_le_bytes([head[56], head[57]]);
+        let headers = (0..u64::from(count)).map(|index| read(64 + 56 * index, 56));
+        let segments = headers.filter(|header| header[0] == 1).map(|header| {
+            let len = word(&header, 32).min(1 << 30);
+            (word(&header, 16), word(&header, 40), read(word(&header, 8), len as usize))
+        });
+        Self(segments.collect())
+    }
+
+    /// The page at an address; none where the core has no content for it.
+    pub(crate) fn page(&self, addr: u64) -> Option<&[u8]> {
+        self.0.iter().find_map(|(start, _, bytes)| {
+            let at = usize::try_from(addr.checked_sub(*start)?).ok()?;
+            bytes.get(at..at + PAGE as usize)
+        })
+    }
+
+    /// How many pages of a range hold the pattern.
+    pub(crate) fn patterned(&self, (start, len): (u64, u64)) -> usize {
+        (start..start + len)
+            .step_by(PAGE as usize)
+            .filter(|&addr| self.page(addr).is_some_and(|page| is_patterned(addr, page)))
+            .count()
+    }
+}
+
+/// Whether each word of a page is its own address.
+pub(crate) fn is_patterned(addr: u64, page: &[u8]) -> bool {
+    let (words, _) = page.as_chunks::<8>();
+    words.iter().zip((addr..).step_by(8)).all(|(word, addr)| u64::from_le_bytes(*word) == addr)
+}
