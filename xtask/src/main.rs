@@ -1,4 +1,4 @@
-//! The workspace's own tasks: `cargo xtask demo | test | bench | vm`. Not shipped; knows nothing that the command itself should
+//! The workspace's own tasks: `cargo xtask demo | test | process | bench | vm`. Not shipped; knows nothing that the command itself should
 //! know.
 
 mod bench;
@@ -7,6 +7,7 @@ mod consumers;
 mod demo;
 mod lab;
 mod opened;
+mod process;
 mod recipes;
 mod setup;
 mod test;
@@ -27,6 +28,12 @@ enum Task {
     /// The virtual machine laboratory
     #[command(subcommand)]
     Vm(vm::Vm),
+    /// Cores of real processes, opened by gdb, eu-stack, lldb and drgn
+    Process {
+        /// The one target to look at
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// Measure, beside the peers
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -37,6 +44,7 @@ fn main() -> ExitCode {
         Task::Demo => demo::run(),
         Task::Test => test::run(),
         Task::Vm(task) => vm::run(task),
+        Task::Process { only } => process::run(only.as_deref()),
         Task::Bench(bench) => bench::run(bench),
     };
     match done {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::lab::kernel::Series;
 use crate::lab::{cell, payload, report};
-use crate::{opened, recipes, setup};
+use crate::{opened, process, recipes, setup};
 
 /// Runs everything; ends with the line `N passed, N failed`.
 pub(crate) fn run() -> Result<()> {
@@ -32,10 +32,12 @@ pub(crate) fn run() -> Result<()> {
     note("cargo test", if status.success() { Ok(()) } else { Err(anyhow::anyhow!("{status}")) });
 
     let programs = payload::build()?;
-    let memdump = programs.iter().find(|program| program.path == "bin/memdump");
-    let memdump = memdump.context("memdump is among the programs")?.file.clone();
+    let memdump = payload::memdump(&programs)?;
     step("recipes, with the real programs");
     note("recipes", recipes::check(&memdump));
+
+    step("processes, and the programs that open their cores");
+    note("processes", process::check(&memdump, None).map(drop));
 
     step("the laboratory: cells that differ in kind");
     let quick: Vec<_> = cell::all().into_iter().filter(|cell| cell.quick).collect();

@@ -40,6 +40,12 @@ pub(crate) fn build() -> Result<Vec<Program>> {
     Ok(vec![program("memdump"), program("lab-guest")])
 }
 
+/// The command under test, among the programs.
+pub(crate) fn memdump(programs: &[Program]) -> Result<PathBuf> {
+    let memdump = programs.iter().find(|program| program.path == "bin/memdump");
+    Ok(memdump.context("memdump is among the programs")?.file.clone())
+}
+
 /// The workspace's folder.
 pub(crate) fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
