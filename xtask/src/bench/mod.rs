@@ -2,9 +2,14 @@
 //! nothing.
 
 mod physical;
+mod process;
 
-use anyhow::Result;
+use std::fs;
+
+use anyhow::{Context, Result};
 use clap::Subcommand;
+
+use crate::lab::payload;
 
 /// What to measure.
 #[derive(Debug, Subcommand)]
@@ -15,11 +20,29 @@ pub(crate) enum Bench {
         #[arg(long, default_value_t = 5)]
         rounds: usize,
     },
+    /// Processes: against gcore, a dd loop and the kernel's own core
+    Process {
+        /// How often each is run; the median counts
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
 }
 
 /// Measures, and writes the table into `docs/benchmarks.md`.
 pub(crate) fn run(bench: Bench) -> Result<()> {
     match bench {
         Bench::Physical { rounds } => physical::run(rounds),
+        Bench::Process { rounds } => process::run(rounds),
     }
+}
+
+/// Puts a table into its place in `docs/benchmarks.md`, and prints it.
+fn publish(place: &str, table: &str) -> Result<()> {
+    print!("{table}");
+    let path = payload::workspace().join("docs/benchmarks.md");
+    let text = fs::read_to_string(&path).context("read docs/benchmarks.md")?;
+    let (open, close) = (format!("<!-- {place} -->\n"), format!("<!-- /{place} -->"));
+    let start = text.find(&open).context("docs/benchmarks.md has no place for it")? + open.len();
+    let end = text.find(&close).context("docs/benchmarks.md has no place for it")?;
+    fs::write(&path, format!("{}{table}{}", &text[..start], &text[end..])).context("write it")
 }

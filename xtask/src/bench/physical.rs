@@ -1,6 +1,5 @@
 //! Physical memory: the command beside dd (the limit), AVML and memdump 1.01, in one guest, turn by turn.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -110,7 +109,7 @@ pub(super) fn run(rounds: usize) -> Result<()> {
             }
         }
     }
-    publish(&rows, rounds, &guest.release)
+    conclude(&rows, rounds, &guest.release)
 }
 
 fn program(path: &str, file: &Path) -> Program {
@@ -233,7 +232,7 @@ fn record(
 }
 
 /// Puts the table into `docs/benchmarks.md`, and prints it.
-fn publish(rows: &[Row], rounds: usize, release: &str) -> Result<()> {
+fn conclude(rows: &[Row], rounds: usize, release: &str) -> Result<()> {
     let mut table = format!(
         "Guest: Linux {release}, 4 GiB of RAM, 2 GiB of it filled, 2 virtual CPUs, QEMU's software emulation. Each contender in \
          turn, a round to warm up, then {rounds} rounds; median. *Speed* is bytes of RAM by time, relative to dd to the same sink; \
@@ -262,12 +261,5 @@ fn publish(rows: &[Row], rounds: usize, release: &str) -> Result<()> {
             ));
         }
     }
-    print!("{table}");
-    let path = payload::workspace().join("docs/benchmarks.md");
-    let text = fs::read_to_string(&path).context("read docs/benchmarks.md")?;
-    let (open, close) = ("<!-- physical -->\n", "<!-- /physical -->");
-    let start = text.find(open).context("docs/benchmarks.md has no place for it")? + open.len();
-    let end = text.find(close).context("docs/benchmarks.md has no place for it")?;
-    fs::write(&path, format!("{}{table}{}", &text[..start], &text[end..]))?;
-    Ok(())
+    super::publish("physical", &table)
 }
