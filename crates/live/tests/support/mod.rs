@@ -163,10 +163,7 @@ impl Target {
 
     /// Its children.
     pub(crate) fn children(&self) -> Vec<u32> {
-        let tids = list(self.pid(), "task");
-        let texts = tids.iter().map(|tid| text(self.pid(), &format!("task/{tid}/children")));
-        let all: Vec<String> = texts.collect();
-        all.join(" ").split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+        children(self.pid())
     }
 }
 
@@ -175,6 +172,14 @@ impl Drop for Target {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The children of a process.
+pub(crate) fn children(pid: u32) -> Vec<u32> {
+    let tids = list(pid, "task");
+    let texts = tids.iter().map(|tid| text(pid, &format!("task/{tid}/children")));
+    let all: Vec<String> = texts.collect();
+    all.join(" ").split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// Waits until a file of a process is as wanted.

@@ -79,7 +79,9 @@ int main(int argc, char **argv) {
     if (!strcmp(call, "msgrcv")) queue = msgget(IPC_PRIVATE, 0600);
     if (!strcmp(call, "futex")) pthread_create(&thread, 0, waker, 0);
     if (!strncmp(call, "wait", 4) || !strcmp(call, "semop") || !strcmp(call, "msgrcv") || !strcmp(call, "recv")) {
-        // A child that passes on what comes in.
+        // A child that passes on what comes in. That it ends is told by no signal.
+        sigaddset(&one, SIGCHLD);
+        sigprocmask(SIG_BLOCK, &one, 0);
         child = fork();
         if (child == 0) {
             char c;

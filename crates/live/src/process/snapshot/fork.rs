@@ -25,6 +25,7 @@ use super::inject::{self, Fault, Lent, Outcome};
 use super::site;
 use crate::process::stop::memory::Memory;
 use crate::process::stop::registers::Registers;
+use crate::process::stop::restart;
 use crate::process::stop::status::{self, Status};
 use crate::process::stop::wait::{self, Event, Pace};
 use crate::process::stop::{Held, Session, StopError, Tracee};
@@ -276,6 +277,9 @@ impl Host {
         let Some(registers) = registers.map_err(fault)? else {
             return Err(SnapshotError::Narrow { pid: self.pid });
         };
+        // It may have come here out of the call that it was just given back in.
+        let word = |addr| self.memory.word(addr);
+        let registers = restart::mended(&registers, word).unwrap_or(registers);
         let site = site::find(self.tid, &registers, &self.memory)
             .ok_or(SnapshotError::NoInstruction { pid: self.pid })?;
         let options = self.options | ptrace::OPTION_MARK_SYSCALLS | ptrace::OPTION_TRACE_CLONE;

@@ -73,6 +73,11 @@ impl Session {
         if self.seize(tid)? {
             self.wait_for_all(Instant::now() + limit, limit)?;
         }
+        for &Tracee { tid, .. } in &self.tracees {
+            ptrace::registers(tid, ptrace::NT_PRSTATUS)
+                .and_then(|general| mend(tid, &general))
+                .map_err(|errno| self.failed(tid, "PTRACE_GETREGSET", errno))?;
+        }
         Ok(!self.tracees.is_empty())
     }
 
@@ -233,7 +238,21 @@ pub(super) fn traced(pid: u32, tracer: u32) -> StopError {
     StopError::Traced { pid, tracer, name: name.map(|name| name.trim_end().into()) }
 }
 
-/// Notes a thread that stands, and has the kernel restart a system call that would fail for our stop alone.
+/// Has the kernel restart a system call of a thread that stands, if it would fail for our stop alone.
+fn mend(tid: u32, general: &[u8]) -> rustix::io::Result<()> {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(registers) = super::registers::Registers::parse(general) {
+        let word = |addr| super::memory::Memory::open(tid).ok()?.word(addr);
+        if let Some(mended) = super::restart::mended(&registers, word) {
+            mended.write(tid)?;
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (tid, general);
+    Ok(())
+}
+
+/// Notes a thread that stands, and mends it. What is noted is what it was before.
 fn note(tid: u32, held: Held) -> rustix::io::Result<Thread> {
     let general = ptrace::registers(tid, ptrace::NT_PRSTATUS)?;
     let (halt, signal) = match held {
@@ -241,13 +260,7 @@ fn note(tid: u32, held: Held) -> rustix::io::Result<Thread> {
         Held::Interrupted(libc::SIGTRAP) | Held::Entry => (Halt::Interrupted, None),
         Held::Interrupted(number) => (Halt::JobControl(number), None),
     };
-    #[cfg(target_arch = "x86_64")]
-    if let Some(registers) = super::registers::Registers::parse(&general) {
-        let word = |addr| super::memory::Memory::open(tid).ok()?.word(addr);
-        if let Some(mended) = super::restart::mended(&registers, word) {
-            mended.write(tid)?;
-        }
-    }
+    mend(tid, &general)?;
     Ok(Thread {
         tid,
         general,

@@ -14,7 +14,7 @@ pub(crate) mod memory;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod registers;
 #[cfg(target_arch = "x86_64")]
-mod restart;
+pub(crate) mod restart;
 pub(crate) mod status;
 mod tracer;
 pub(crate) mod wait;

@@ -26,7 +26,7 @@ enum Limit {
 /// restarted. A handler that is due to run gets to run, and then it is EINTR after all.
 ///
 /// `word` reads the target's memory.
-pub(super) fn mended(
+pub(crate) fn mended(
     registers: &Registers,
     mut word: impl FnMut(u64) -> Option<u64>,
 ) -> Option<Registers> {
