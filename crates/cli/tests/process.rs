@@ -364,6 +364,89 @@ fn a_program_that_is_replaced_meanwhile_is_told() {
     assert!(rest.len() < 256 << 20);
 }
 
+/// The rest of a dump that is stuck, after the target did what it is for.
+fn changed_meanwhile(mode: &str, done: impl Fn(&Target) -> bool) -> (i32, String, Target) {
+    let target = target(mode);
+    let mut dump = stuck(&target, "none");
+    let pid = rustix::process::Pid::from_child(&target.child);
+    rustix::process::kill_process(pid, rustix::process::Signal::USR1).unwrap();
+    while !done(&target) {
+        thread::sleep(Duration::from_millis(5));
+    }
+    let mut rest = Vec::new();
+    dump.stdout.take().unwrap().read_to_end(&mut rest).unwrap();
+    let output = dump.wait_with_output().unwrap();
+    (output.status.code().unwrap(), said(&output), target)
+}
+
+fn named_done(target: &Target) -> bool {
+    fs::read_to_string(format!("/proc/{}/comm", target.pid())).unwrap().trim() == "done"
+}
+
+#[test]
+fn what_is_unmapped_meanwhile_is_a_hole() {
+    let (status, said, target) = changed_meanwhile("unmap", named_done);
+    assert_eq!(status, 3, "{said}");
+    let (start, len) = target.told["much"];
+    let (from, to) = (start + len / 2, start + len / 4 * 3);
+    assert!(said.contains(&format!("not in it: 64.0 MiB at {from:#x}-{to:#x}: ")), "{said}");
+}
+
+#[test]
+fn what_forks_meanwhile_is_taken_whole() {
+    let (status, said, _) = changed_meanwhile("fork", named_done);
+    assert_eq!(status, 0, "{said}");
+}
+
+#[test]
+fn what_ends_meanwhile_is_told() {
+    let (status, said, _) = changed_meanwhile("exit", |target| target.state() == 'Z');
+    assert_eq!(status, 1, "{said}");
+    assert!(said.contains("the process has ended"), "{said}");
+}
+
+#[test]
+fn what_is_killed_while_it_is_stopped_is_told() {
+    for pause in ["stop", "snapshot"] {
+        let mut target = target("exit");
+        let mut dump = stuck(&target, pause);
+        target.child.kill().unwrap();
+        // Nothing keeps it: it ends though it is traced.
+        let started = Instant::now();
+        while target.child.try_wait().unwrap().is_none() {
+            assert!(started.elapsed() < Duration::from_secs(10), "{pause}: it does not end");
+            thread::sleep(Duration::from_millis(5));
+        }
+        let mut rest = Vec::new();
+        dump.stdout.take().unwrap().read_to_end(&mut rest).unwrap();
+        let output = dump.wait_with_output().unwrap();
+        let status = output.status.code();
+        match pause {
+            // The memory goes with the process.
+            "stop" => {
+                assert_eq!(status, Some(1), "{}", said(&output));
+                assert!(said(&output).contains("the process has ended"), "{}", said(&output));
+            }
+            _ => assert!(rest.len() > 200 << 20 && status == Some(0), "{}", said(&output)),
+        }
+    }
+}
+
+#[test]
+fn a_filter_that_kills_for_a_fork_is_suspended_for_root() {
+    let target = target("allows");
+    let output = target.dump(&["--pause", "snapshot"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    if !rustix::process::geteuid().is_root() {
+        println!("the rest is skipped: only root may suspend a filter");
+        return;
+    }
+    let output = target.dump(&["--pause", "snapshot", "--allow-seccomp"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(target.state(), 'S');
+    assert_eq!(children(&target), "");
+}
+
 #[test]
 fn a_map_shows_kinds_and_what_a_dump_would_write() {
     let target = target("pattern");

@@ -127,7 +127,7 @@ impl Cause {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Cause::Unmapped => "the kernel has it unmapped (EFAULT)",
+            Cause::Unmapped => "it is not mapped (EFAULT)",
             Cause::Refused => "the kernel refuses it (EPERM)",
             Cause::Device => "input/output error (EIO)",
             Cause::Poisoned => "hardware memory error, not touched",

@@ -160,6 +160,45 @@ int main(int count, char **arguments)
         sigwait(&wanted, &got);
         execl("/bin/sleep", "sleep", "60", NULL);
         return 1;
+    } else if (!strcmp(mode, "unmap") || !strcmp(mode, "exit") || !strcmp(mode, "fork")) {
+        /* It does so when it is told to. */
+        size_t len = 256UL << 20;
+        char *at = anonymous(len);
+        pattern(at, len);
+        tell("much", at, len);
+        sigset_t wanted;
+        sigemptyset(&wanted);
+        sigaddset(&wanted, SIGUSR1);
+        sigprocmask(SIG_BLOCK, &wanted, NULL);
+        ready();
+        int got;
+        sigwait(&wanted, &got);
+        if (!strcmp(mode, "exit"))
+            _exit(0);
+        if (!strcmp(mode, "unmap"))
+            munmap(at + len / 2, len / 4);
+        for (int i = 0; !strcmp(mode, "fork") && i < 100; i++) {
+            pid_t child = fork();
+            if (!child)
+                _exit(0);
+            waitpid(child, NULL, 0);
+        }
+        prctl(PR_SET_NAME, "done");
+        for (;;)
+            pause();
+    } else if (!strcmp(mode, "allows")) {
+        /* A filter that kills for a fork, as those of services do. */
+        struct sock_filter no_fork[] = {
+            { BPF_LD | BPF_W | BPF_ABS, 0, 0, 0 },
+            { BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 56 },
+            { BPF_RET | BPF_K, 0, 0, SECCOMP_RET_KILL_PROCESS },
+            { BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW },
+        };
+        struct sock_fprog program = { 4, no_fork };
+        tell("filtered", anonymous(16 * PAGE), 16 * PAGE);
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0))
+            return 1;
     }
     ready();
     for (;;)

@@ -11,6 +11,7 @@ mod cost;
 mod facts;
 mod filter;
 mod find;
+mod mapped;
 mod pages;
 mod regions;
 pub mod snapshot;

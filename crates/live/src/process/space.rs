@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 use super::backing::Backings;
 use super::filter::is_long_absence;
+use super::mapped::StillMapped;
 use super::pages::{Page, Pages};
 use super::regions::is_zero_where_absent;
 use super::target::page_size;
@@ -34,7 +35,7 @@ pub(super) enum Route {
     /// By `process_vm_readv`, the fastest; what it refuses by `/proc/PID/mem`.
     Process(u32),
     /// By `/proc/PID/mem` alone: `process_vm_readv` would give a copy's pages to the copy, and follows
-    /// a process into its next program.
+    /// a process that runs into its next program.
     File,
 }
 
@@ -42,6 +43,7 @@ pub(super) enum Route {
 struct Side {
     pages: Pages,
     memory: File,
+    backings: Backings,
     route: Route,
 }
 
@@ -50,6 +52,7 @@ impl Side {
         Ok(Self {
             pages: Pages::open(&folder.join("pagemap"), page_size())?,
             memory: File::open(folder.join("mem"))?,
+            backings: Backings::new(folder, page_size()),
             route,
         })
     }
@@ -61,7 +64,8 @@ pub(super) struct ProcessSpace {
     owner: Side,
     /// A copy of the process, and what of it is not to be read there but in the process itself.
     copy: Option<(Side, ExtentSet)>,
-    backings: Backings,
+    /// Of a process that runs: what it has not unmapped since.
+    mapped: Option<StillMapped>,
     swap: Swap,
     /// Bytes met on swap.
     swapped: AtomicU64,
@@ -79,7 +83,7 @@ impl ProcessSpace {
             map,
             owner: Side::open(folder, route)?,
             copy: None,
-            backings: Backings::new(folder, page_size()),
+            mapped: (route == Route::File).then(|| StillMapped::new(folder)),
             swap,
             swapped: AtomicU64::new(0),
         })
@@ -151,8 +155,14 @@ impl ProcessSpace {
     /// What is known of the front of `extent`; `on_swap` is told what is on swap.
     fn runs(&self, extent: Extent, on_swap: impl Fn(Extent)) -> Result<Vec<Run>, ReadError> {
         let region = self.region(extent.start())?;
+        let side = self.side(extent.start());
+        let pages =
+            side.pages.look(extent).map_err(|error| match Errno::from_io_error(&error) {
+                Some(Errno::SRCH) => gone(),
+                _ => error,
+            })?;
         let mut runs = Vec::new();
-        for (extent, page) in self.side(extent.start()).pages.look(extent)? {
+        for (extent, page) in pages {
             let presence = match page {
                 Page::Present => Presence::Memory,
                 Page::Zero => Presence::Zero,
@@ -164,11 +174,17 @@ impl ProcessSpace {
                         Swap::Skip => Presence::Nothing(Cause::Swapped),
                     }
                 }
-                Page::Absent if is_zero_where_absent(region) => Presence::Zero,
+                Page::Absent if is_zero_where_absent(region) => {
+                    match &self.mapped {
+                        Some(mapped) => runs.extend(mapped.survey(extent)?),
+                        None => runs.push(Run { extent, presence: Presence::Zero }),
+                    }
+                    continue;
+                }
                 Page::Absent => {
                     let mut rest = Some(extent);
                     while let Some(here) = rest {
-                        let found = self.backings.survey(region, here);
+                        let found = side.backings.survey(region, here);
                         let end = found.last().map_or(here.end(), |run| run.extent.end());
                         runs.extend(found);
                         rest = Extent::half_open(end, here.end()).ok();
@@ -277,7 +293,7 @@ impl AddressSpace for ProcessSpace {
         if first.presence == Presence::InFile {
             let addr = first.extent.start();
             let len = buf.len().min(usize::try_from(first.extent.len()).unwrap_or(usize::MAX));
-            return self.backings.read(self.region(addr)?, addr, &mut buf[..len]);
+            return self.side(addr).backings.read(self.region(addr)?, addr, &mut buf[..len]);
         }
         let memory = runs.iter().take_while(|run| run.presence == Presence::Memory).count();
         let runs = &runs[..memory];

@@ -169,6 +169,19 @@ impl Session {
         }
     }
 
+    /// Takes note of threads that were killed where they stand: until then the parent of their process cannot see that it
+    /// has ended.
+    pub(super) fn let_go_of_dead(&mut self) {
+        self.tracees.retain_mut(|tracee| match wait::poll(tracee.tid) {
+            Some(Event::Ended) => false,
+            Some(Event::Interrupted(signal)) => {
+                tracee.held = Some(Held::Interrupted(signal));
+                true
+            }
+            _ => true,
+        });
+    }
+
     /// Notes the registers of every thread; none when one of them does not stand any more.
     fn note_all(&mut self) -> Result<Option<Vec<Thread>>, StopError> {
         let mut threads = Vec::with_capacity(self.tracees.len());

@@ -4,10 +4,14 @@
 
 use std::io;
 use std::num::NonZeroU64;
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use super::attach::Session;
+
+/// How often a target that stands still is looked at, in case it was killed.
+const IDLE: Duration = Duration::from_millis(50);
 
 type Job = Box<dyn FnOnce(&mut Session) + Send>;
 
@@ -26,8 +30,12 @@ impl Tracer {
             // The pauses of a target are sums of short sleeps.
             let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
             let mut session = Session::new(pid);
-            for job in received {
-                job(&mut session);
+            loop {
+                match received.recv_timeout(IDLE) {
+                    Ok(job) => job(&mut session),
+                    Err(RecvTimeoutError::Timeout) => session.let_go_of_dead(),
+                    Err(RecvTimeoutError::Disconnected) => break,
+                }
             }
             let _ = session.release();
         })?;
