@@ -2,6 +2,7 @@
 //! what gcore and the kernel itself make of the same one, at the same place of its run.
 
 mod backtraces;
+mod conditions;
 mod cores;
 mod debuggers;
 mod targets;
@@ -34,7 +35,7 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
     check(&payload::memdump(&payload::build()?)?, only).map(drop)
 }
 
-/// Compares backtraces of every target; `only` names one. Says what was proved.
+/// Compares backtraces of every target, and proves every condition; `only` names one. Says what was proved.
 ///
 /// # Errors
 /// Where a core is not made, or a program finds other threads or frames in ours than in the others.
@@ -46,6 +47,14 @@ pub(crate) fn check(memdump: &Path, only: Option<&str>) -> Result<Vec<String>> {
         if only.is_none_or(|only| only == target.name) {
             let line = backtraces::check(target, memdump, folder.path())
                 .with_context(|| format!("process {}", target.name))?;
+            println!("{line}");
+            proved.push(line);
+        }
+    }
+    for condition in conditions::CONDITIONS {
+        if only.is_none_or(|only| only == condition.name) {
+            let line = conditions::check(condition, memdump, folder.path())
+                .with_context(|| format!("process {}", condition.name))?;
             println!("{line}");
             proved.push(line);
         }
