@@ -37,7 +37,7 @@ pub(crate) fn run() -> Result<()> {
     note("recipes", recipes::check(&memdump));
 
     step("processes, and the programs that open their cores");
-    note("processes", process::check(&memdump, None).map(drop));
+    note("processes", process::check(&programs, None).map(drop));
 
     step("the laboratory: cells that differ in kind");
     let quick: Vec<_> = cell::all().into_iter().filter(|cell| cell.quick).collect();

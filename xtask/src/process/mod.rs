@@ -5,14 +5,14 @@ mod backtraces;
 mod conditions;
 mod cores;
 mod debuggers;
+mod guest;
 mod targets;
-
-use std::path::Path;
 
 use anyhow::{Context, Result};
 
 pub(crate) use cores::CorePattern;
 
+use crate::lab::initramfs::Program;
 use crate::lab::payload;
 use crate::setup;
 
@@ -26,21 +26,23 @@ const PACKAGES: &[&str] = &[
     "gdb",
     "golang-go",
     "lldb",
+    "qemu-system-x86",
     "python3",
     "zstd",
 ];
 
 /// Builds the command and checks it; see [`check`].
 pub(crate) fn run(only: Option<&str>) -> Result<()> {
-    check(&payload::memdump(&payload::build()?)?, only).map(drop)
+    check(&payload::build()?, only).map(drop)
 }
 
 /// Compares backtraces of every target, and proves every condition; `only` names one. Says what was proved.
 ///
 /// # Errors
 /// Where a core is not made, or a program finds other threads or frames in ours than in the others.
-pub(crate) fn check(memdump: &Path, only: Option<&str>) -> Result<Vec<String>> {
+pub(crate) fn check(programs: &[Program], only: Option<&str>) -> Result<Vec<String>> {
     setup::apt(PACKAGES)?;
+    let memdump = &payload::memdump(programs)?;
     let folder = tempfile::tempdir().context("create a folder for cores")?;
     let mut proved = Vec::new();
     for target in targets::TARGETS {
@@ -55,6 +57,12 @@ pub(crate) fn check(memdump: &Path, only: Option<&str>) -> Result<Vec<String>> {
         if only.is_none_or(|only| only == condition.name) {
             let line = conditions::check(condition, memdump, folder.path())
                 .with_context(|| format!("process {}", condition.name))?;
+            println!("{line}");
+            proved.push(line);
+        }
+    }
+    if only.is_none_or(|only| only == guest::NAME) {
+        for line in guest::check(programs).context("process guest")? {
             println!("{line}");
             proved.push(line);
         }

@@ -196,7 +196,8 @@ impl Capture {
 
     /// Bytes of it that were met on swap.
     pub fn swapped(&self) -> u64 {
-        self.space.swapped()
+        // Broken pages look the same in the page table, and are not counted there.
+        self.before.map_or(u64::MAX, |before| before.swap).min(self.space.swapped())
     }
 
     /// Bytes that a copy will read of it.

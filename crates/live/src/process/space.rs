@@ -208,11 +208,21 @@ impl ProcessSpace {
             Ok(read) => Ok(read),
             Err(error) => match Errno::from_io_error(&error) {
                 Some(Errno::IO | Errno::FAULT) => {
-                    Err(ReadError::Fault { addr, cause: Cause::Unmapped })
+                    Err(ReadError::Fault { addr, cause: self.why_not(addr) })
                 }
                 Some(Errno::HWPOISON) => Err(ReadError::Fault { addr, cause: Cause::Poisoned }),
                 _ => Err(error.into()),
             },
+        }
+    }
+
+    /// Why a page cannot be read. A broken one looks as if it were on swap, but does not come back.
+    fn why_not(&self, addr: u64) -> Cause {
+        let page = Extent::with_len(addr - addr % page_size(), page_size());
+        let found = page.ok().and_then(|page| self.side(addr).pages.look(page).ok());
+        match found.as_deref() {
+            Some([(_, Page::Swapped)]) => Cause::Poisoned,
+            _ => Cause::Unmapped,
         }
     }
 
