@@ -90,6 +90,8 @@ pub enum Cause {
     Swapped,
     /// Not in the process's page table, and its file cannot be read in its place.
     NotResident,
+    /// The image that it was read from has no content for it, and says so.
+    NotInImage,
 }
 
 impl Cause {
@@ -111,6 +113,7 @@ impl Cause {
             Cause::DeviceMemory => "device-memory",
             Cause::Swapped => "swapped",
             Cause::NotResident => "not-resident",
+            Cause::NotInImage => "not-in-image",
         }
     }
 
@@ -144,6 +147,7 @@ impl fmt::Display for Cause {
             Cause::DeviceMemory => "device memory, never read",
             Cause::Swapped => "on swap, left there",
             Cause::NotResident => "not in the page table, and its file cannot be read in its place",
+            Cause::NotInImage => "the image has no content for it",
         })
     }
 }

@@ -97,7 +97,9 @@ fn the_predicted_size_is_the_size() {
             for ranges in [&[][..], RANGES, &[(0x1234, 0x1235), (0x1300, 0x5001)]] {
                 let plan = plan(space, ranges);
                 let size = write(format, &plan, &[]).len() as u64;
-                assert_eq!((format.size)(&plan), size, "{} {space} {ranges:?}", format.name);
+                let predicted = (format.size)(&plan);
+                let is_right = predicted == size || format.compresses && predicted > size;
+                assert!(is_right, "{} {space} {ranges:?}: {predicted}, {size}", format.name);
             }
         }
     }
@@ -140,8 +142,16 @@ fn holes_are_left_out_or_zeros_and_cost_only_themselves() {
                 let expected = [bytes_of(extent(0x1000, 0x2000)), bytes_of(extent(0x8000, 0x9000))];
                 assert!(image == expected.concat(), "{}", format.name);
             }
+            Holes::Kept => {
+                let opened = format.open.unwrap()(Arc::new(image)).unwrap();
+                let mut bytes = vec![0; 0x1000];
+                let found = opened.space.read_at(hole.start(), &mut bytes);
+                assert!(matches!(found, Err(ReadError::Fault { .. })), "{}", format.name);
+                assert_eq!(opened.space.read_at(0x8000, &mut bytes).unwrap(), 0x1000);
+                assert!(bytes == bytes_of(extent(0x8000, 0x9000)), "{}", format.name);
+            }
             Holes::Filled => {
-                assert_eq!(image.len(), whole.len());
+                assert!(image.len() == whole.len() || format.compresses);
                 assert!(read(format, image.clone(), hole).iter().all(|&byte| byte == 0));
                 let after = extent(0x8000, 0x9000);
                 assert!(read(format, image, after) == bytes_of(after), "{}", format.name);
@@ -296,7 +306,7 @@ proptest! {
         for format in FORMATS.iter().filter(|format| format.open.is_some()) {
             let plan = plan_for(format, &ranges);
             let image = write(format, &plan, &[]);
-            prop_assert_eq!(image.len() as u64, (format.size)(&plan));
+            prop_assert!(format.compresses || image.len() as u64 == (format.size)(&plan));
             for region in plan.map.regions() {
                 prop_assert!(read(format, image.clone(), region.extent) == bytes_of(region.extent));
             }

@@ -36,6 +36,8 @@ pub(crate) struct DirectWriter {
     staging: Buffer,
     /// Bytes in `staging`.
     staged: usize,
+    /// Where in the file the image begins.
+    start: u64,
     /// Where in the file the staged bytes will stand.
     offset: u64,
     /// From where on pages may be in the cache.
@@ -54,6 +56,7 @@ impl DirectWriter {
             min_gap: if in_memory { ALIGNMENT as u64 } else { SHORT },
             staging: Buffer::new(STAGING_LEN),
             staged: 0,
+            start: offset,
             offset,
             cached_from: offset,
         };
@@ -72,6 +75,27 @@ impl DirectWriter {
         fdatasync_if_possible(&self.file)?;
         self.drop_cached();
         Ok((self.file, self.offset))
+    }
+
+    /// Writes over bytes that were written or skipped before, `at` bytes after the first.
+    pub(crate) fn write_over(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let start = self.start.checked_add(at).ok_or(io::ErrorKind::InvalidInput)?;
+        let on_file = self.offset.saturating_sub(start).min(bytes.len() as u64) as usize;
+        let (on_file, staged) = bytes.split_at(on_file);
+        if !on_file.is_empty() {
+            // It need not be whole blocks.
+            let direct = self.direct;
+            self.set_direct(false)?;
+            self.file.write_all_at(on_file, start)?;
+            self.cached_from = self.cached_from.min(start);
+            self.set_direct(direct)?;
+        }
+        if !staged.is_empty() {
+            let from = (start + on_file.len() as u64 - self.offset) as usize;
+            let place = self.staging[..self.staged].get_mut(from..from + staged.len());
+            place.ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(staged);
+        }
+        Ok(())
     }
 
     fn set_direct(&mut self, direct: bool) -> io::Result<()> {
@@ -246,6 +270,23 @@ mod tests {
             .and_then(|()| writer.finish().map(drop))
             .unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    }
+
+    #[test]
+    fn what_was_written_can_be_written_over() {
+        let file = tempfile::NamedTempFile::new_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let mut writer = writer(&file, 4096);
+        let mut expected = vec![0; 4096 + (1 << 20) + 100];
+        writer.zeros(1 << 20).unwrap();
+        writer.write_all(&[1; 100]).unwrap();
+        expected[4096 + (1 << 20)..].fill(1);
+        for (at, len) in [(0, 10), (5000, 70_000), ((1 << 20) - 7, 20), ((1 << 20) + 90, 10)] {
+            writer.write_over(at, &vec![at as u8 | 1; len]).unwrap();
+            expected[4096 + at as usize..][..len].fill(at as u8 | 1);
+        }
+        assert!(writer.write_over((1 << 20) + 95, &[0; 10]).is_err(), "past the end");
+        writer.finish().unwrap();
+        assert!(std::fs::read(file.path()).unwrap() == expected);
     }
 
     proptest! {

@@ -95,6 +95,14 @@ impl Output for Redirected {
     fn zeros(&mut self, len: u64) -> io::Result<()> {
         self.writer.zeros(len)
     }
+
+    fn is_positional(&self) -> bool {
+        true
+    }
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.writer.write_over(offset, bytes)
+    }
 }
 
 impl Sink for Redirected {

@@ -29,13 +29,16 @@ done"#;
 struct Kind {
     word: &'static str,
     about: &'static str,
+    /// Its cores go to a disk: a folder of the build.
+    to_disk: bool,
 }
 
 const KINDS: &[Kind] = &[
-    Kind { word: "half", about: "2 GiB, half touched, 4 KiB pages" },
-    Kind { word: "huge", about: "2 GiB in huge pages" },
-    Kind { word: "threads", about: "64 threads, 256 MiB" },
-    Kind { word: "shared", about: "1 GiB shared, untouched" },
+    Kind { word: "half", about: "2 GiB, half touched, 4 KiB pages", to_disk: false },
+    Kind { word: "huge", about: "2 GiB in huge pages", to_disk: false },
+    Kind { word: "threads", about: "64 threads, 256 MiB", to_disk: false },
+    Kind { word: "shared", about: "1 GiB shared, untouched", to_disk: false },
+    Kind { word: "half", about: "2 GiB, half touched, to a disk", to_disk: true },
 ];
 
 /// What dumps it: a script for sh with `$PID`, `$OUT` and `$MEMDUMP`.
@@ -108,7 +111,7 @@ pub(super) fn run(rounds: usize) -> Result<()> {
     for round in 0..=rounds {
         for row in &mut rows {
             let run = place.measure(row.kind, row.tool)?;
-            eprintln!("  round {round}: {}, {}: {run:?}", row.kind.word, row.tool.name);
+            eprintln!("  round {round}: {}, {}: {run:?}", row.kind.about, row.tool.name);
             // The first round warms up: the hypervisor gives memory only when it is touched.
             if round > 0 {
                 row.runs.push(run);
@@ -122,6 +125,7 @@ pub(super) fn run(rounds: usize) -> Result<()> {
 /// Where it is measured.
 struct Place {
     folder: TempDir,
+    disk: TempDir,
     program: PathBuf,
     memdump: PathBuf,
 }
@@ -129,18 +133,22 @@ struct Place {
 impl Place {
     fn new(memdump: PathBuf) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("memdump-bench-").tempdir_in(FAST)?;
+        let target = payload::workspace().join("target");
+        std::fs::create_dir_all(&target)?;
+        let disk = tempfile::tempdir_in(target)?;
         let program = folder.path().join("bench");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("targets/bench.c");
         let mut gcc = Command::new("gcc");
         command::run(gcc.args(["-O2", "-pthread", "-o"]).arg(&program).arg(source), LIMIT)?;
-        Ok(Self { folder, program, memdump })
+        Ok(Self { folder, disk, program, memdump })
     }
 
     /// Starts a process of that kind, runs the tool on it once, and takes both away.
     fn measure(&self, kind: &Kind, tool: &Tool) -> Result<Run> {
         let notes = self.folder.path().join("notes");
         let target = Target::start(&self.program, kind.word, &notes)?;
-        let out = self.folder.path().join("out");
+        let place = if kind.to_disk { &self.disk } else { &self.folder };
+        let out = place.path().join("out");
         fs::create_dir(&out)?;
         let pattern = CorePattern::set(&format!("{}/core", out.display()))?;
         let usage = self.folder.path().join("usage");
@@ -275,7 +283,7 @@ impl Drop for Target {
 
 fn table(rows: &[Row], rounds: usize) -> String {
     let mut table = format!(
-        "Cores to tmpfs, 2 CPUs. Each tool in turn on a process of its own, a round to warm up, then {rounds} rounds; medians. *Pause* is the longest \
+        "Cores to tmpfs where nothing else is said, 2 CPUs. Each tool in turn on a process of its own, a round to warm up, then {rounds} rounds; medians. *Pause* is the longest \
          gap that a thread of the process noted, which wants to run each 50 µs; *faster* and *pause of gcore's* are relative to gcore on the \
          same kind; *growth* is resident memory and page tables of the process, afterwards less before.\n\n\
          | process | tool | seconds (fastest to slowest) | faster | pause | pause of gcore's | written | growth | peak memory |\n\
@@ -283,7 +291,7 @@ fn table(rows: &[Row], rounds: usize) -> String {
     );
     for row in rows {
         let gcore =
-            rows.iter().find(|peer| peer.kind.word == row.kind.word && peer.tool.name == GCORE);
+            rows.iter().find(|peer| peer.kind.about == row.kind.about && peer.tool.name == GCORE);
         let seconds = || row.runs.iter().map(|run| run.seconds);
         let fastest = seconds().fold(f64::MAX, f64::min);
         let slowest = seconds().fold(0.0, f64::max);

@@ -86,7 +86,7 @@ impl Dump<'_> {
             // What follows a hole takes its place, so the limit is counted while copying.
             (None, _) | (Some(_), Holes::LeftOut) => {}
             // Headers say beforehand what will come.
-            (Some(limit), Holes::Filled) => {
+            (Some(limit), Holes::Filled | Holes::Kept) => {
                 self.selection.plan.map = self.selection.plan.map.truncate(limit);
             }
         }
@@ -135,7 +135,9 @@ impl Dump<'_> {
     fn check_room(&self, expected: u64) -> anyhow::Result<()> {
         let needed = match self.format.holes {
             // Gaps between regions take no room in a file.
-            Holes::Filled => (self.format.size)(&self.selection.plan).min(expected + (1 << 20)),
+            Holes::Filled | Holes::Kept => {
+                (self.format.size)(&self.selection.plan).min(expected + (1 << 20))
+            }
             Holes::LeftOut => expected,
         };
         match (self.request.kind().room)(&self.request.target) {

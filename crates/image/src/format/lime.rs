@@ -25,6 +25,7 @@ pub(super) const FORMAT: Format = Format {
         let spans = spans(plan);
         spans.total() + spans.as_slice().len() as u64 * HEADER_LEN
     },
+    compresses: false,
     writer: |output| Box::new(Writer(SpanWriter::new(output, header))),
     open: Some(open),
     magic: &MAGIC,

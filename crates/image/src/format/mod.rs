@@ -38,8 +38,11 @@ pub struct Format {
     pub holes: Holes,
     /// Whether it can hold addresses of a space.
     pub holds: fn(Space) -> bool,
-    /// The exact size in bytes of the image of a plan, where no page of it is a hole.
+    /// The size in bytes of the image of a plan, where no page of it is a hole; the most that it can be where the
+    /// format [compresses](Self::compresses).
     pub size: fn(&Plan) -> u64,
+    /// Whether the size of an image depends on what the memory holds.
+    pub compresses: bool,
     /// A writer of it.
     pub writer: for<'a> fn(&'a mut dyn Output) -> Box<dyn ImageWriter + 'a>,
     /// Opens an image of it; none where the file alone does not say what lies where.
@@ -58,6 +61,8 @@ pub enum Holes {
     LeftOut,
     /// Zeros stand there: only the summary tells them from memory that was zero.
     Filled,
+    /// The image itself says so.
+    Kept,
 }
 
 impl Format {
@@ -84,9 +89,35 @@ pub trait Output: Write {
         }
         Ok(())
     }
+
+    /// Whether [`write_at`](Self::write_at) works: not in a pipe, nor in a stream that is compressed.
+    fn is_positional(&self) -> bool {
+        false
+    }
+
+    /// Writes over what stands `offset` bytes after the first that was written here, and was written before, as
+    /// zeros at least.
+    ///
+    /// # Errors
+    /// When writing fails; always where it [cannot](Self::is_positional) be done.
+    fn write_at(&mut self, _offset: u64, _bytes: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
-impl Output for Vec<u8> {}
+impl Output for Vec<u8> {
+    fn is_positional(&self) -> bool {
+        true
+    }
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let start = usize::try_from(offset).ok();
+        let range = start.and_then(|start| Some(start..start.checked_add(bytes.len())?));
+        let place = range.and_then(|range| self.get_mut(range));
+        place.ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(bytes);
+        Ok(())
+    }
+}
 
 /// Lays memory out as a format wants it.
 pub trait ImageWriter {

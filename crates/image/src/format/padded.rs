@@ -17,6 +17,7 @@ pub(super) const FORMAT: Format = Format {
     holes: Holes::Filled,
     holds: |space| space == Space::Physical,
     size: |plan| whole(plan).map_or(0, Extent::len),
+    compresses: false,
     writer: |output| Box::new(Writer(SpanWriter::new(output, |_| Vec::new()))),
     open: Some(open),
     magic: b"",

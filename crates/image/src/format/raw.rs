@@ -14,6 +14,7 @@ pub(super) const FORMAT: Format = Format {
     holes: Holes::LeftOut,
     holds: |space| matches!(space, Space::Physical | Space::Kernel),
     size: |plan| plan.map.total(),
+    compresses: false,
     writer: |output| Box::new(Writer(output)),
     open: None,
     magic: b"",

@@ -21,6 +21,7 @@ pub(super) const FORMAT: Format = Format {
     holes: Holes::Filled,
     holds: |space| matches!(space, Space::Physical | Space::Kernel),
     size: write::size,
+    compresses: false,
     writer: |output| Box::new(write::Writer::new(output)),
     open: Some(read::open),
     magic: b"\x7fELF\x02\x01",
