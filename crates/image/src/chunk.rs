@@ -90,6 +90,8 @@ pub enum Cause {
     Swapped,
     /// Not in the process's page table, and its file cannot be read in its place.
     NotResident,
+    /// The image file is damaged there.
+    Damaged,
     /// The image that it was read from has no content for it, and says so.
     NotInImage,
 }
@@ -113,6 +115,7 @@ impl Cause {
             Cause::DeviceMemory => "device-memory",
             Cause::Swapped => "swapped",
             Cause::NotResident => "not-resident",
+            Cause::Damaged => "damaged",
             Cause::NotInImage => "not-in-image",
         }
     }
@@ -147,6 +150,7 @@ impl fmt::Display for Cause {
             Cause::DeviceMemory => "device memory, never read",
             Cause::Swapped => "on swap, left there",
             Cause::NotResident => "not in the page table, and its file cannot be read in its place",
+            Cause::Damaged => "the image file is damaged there",
             Cause::NotInImage => "the image has no content for it",
         })
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::{AddressSpace, Cause, Chunk, Facts, Plan, ReadAt, ReadError, Space};
 
+mod avml;
 mod core;
 mod elf;
 mod fill;
@@ -23,7 +24,7 @@ pub use stream::zstd;
 /// Every format there is. Values of `--format`, its help, detection and the generic tests derive
 /// from it; there is no other list.
 pub static FORMATS: &[Format] =
-    &[raw::FORMAT, padded::FORMAT, lime::FORMAT, elf::FORMAT, core::FORMAT];
+    &[raw::FORMAT, padded::FORMAT, lime::FORMAT, avml::FORMAT, elf::FORMAT, core::FORMAT];
 
 /// A row of [`FORMATS`].
 #[derive(Debug)]

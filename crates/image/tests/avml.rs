@@ -1,0 +1,181 @@
+//! AVML's records: held against streams that snappy itself makes and reads, and against noise.
+
+use std::io::{Read, Write};
+use std::sync::Arc;
+
+use memdump_image::format::Format;
+use memdump_image::{
+    Chunk, Content, Extent, Facts, MemoryMap, Plan, ReadError, Region, RegionKind, Space,
+};
+use proptest::prelude::*;
+
+const MIB: u64 = 1 << 20;
+
+fn avml() -> &'static Format {
+    Format::by_name("avml").unwrap()
+}
+
+fn plan(ranges: &[(u64, u64)]) -> Plan {
+    let regions = ranges
+        .iter()
+        .map(|&(start, end)| Region::new(Extent::half_open(start, end).unwrap(), RegionKind::Ram));
+    let map = MemoryMap::new(Space::Physical, regions.collect()).unwrap();
+    Plan::whole(map, 4096, Facts::default())
+}
+
+/// Memory that shrinks, or noise that does not.
+fn memory(len: usize, shrinks: bool) -> Vec<u8> {
+    let mut state = 1_u64;
+    (0..len)
+        .map(|index| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            if shrinks { (index / 100) as u8 } else { (state >> 56) as u8 }
+        })
+        .collect()
+}
+
+fn write(plan: &Plan, parts: &[(u64, &[u8])]) -> Vec<u8> {
+    let mut image = Vec::new();
+    let mut writer = (avml().writer)(&mut image);
+    writer.begin(plan).unwrap();
+    for (addr, bytes) in parts {
+        for (index, piece) in bytes.chunks(1 << 20).enumerate() {
+            let addr = addr + index as u64 * MIB;
+            writer.chunk(&Chunk { addr, content: Content::Bytes(piece) }).unwrap();
+        }
+    }
+    writer.finish("").unwrap();
+    drop(writer);
+    image
+}
+
+fn header(magic: &[u8], version: u32, first: u64, last: u64) -> Vec<u8> {
+    let mut header = magic.to_vec();
+    header.extend(version.to_le_bytes());
+    header.extend(first.to_le_bytes());
+    header.extend(last.to_le_bytes());
+    header.extend([0; 8]);
+    header
+}
+
+/// A record as AVML makes one.
+fn record(addr: u64, memory: &[u8]) -> Vec<u8> {
+    let mut encoder = snap::write::FrameEncoder::new(Vec::new());
+    encoder.write_all(memory).unwrap();
+    let stream = encoder.into_inner().unwrap();
+    let mut record = header(b"AVML", 2, addr, addr + memory.len() as u64 - 1);
+    let len = stream.len() as u64;
+    record.extend(stream);
+    record.extend(len.to_le_bytes());
+    record
+}
+
+fn read(image: &[u8], addr: u64, len: usize) -> Result<Vec<u8>, ReadError> {
+    let opened = avml().open.unwrap()(Arc::new(image.to_vec())).unwrap();
+    let mut bytes = vec![0; len];
+    let mut done = 0;
+    while done < len {
+        done += opened.space.read_at(addr + done as u64, &mut bytes[done..])?;
+    }
+    Ok(bytes)
+}
+
+#[test]
+fn what_snappy_makes_is_read() {
+    let (first, second) = (memory(300_000, true), memory(200_001, false));
+    let image = [record(0x1000, &first), record(0x10_0000, &second)].concat();
+    assert!(read(&image, 0x1000, 300_000).unwrap() == first);
+    assert!(read(&image, 0x10_0000, 200_001).unwrap() == second);
+    // In the middle, over the borders of chunks.
+    assert!(read(&image, 0x1000 + 65_535, 70_000).unwrap() == first[65_535..135_535]);
+    assert!(read(&image, 0x10_0000 + 131_071, 10).unwrap() == second[131_071..131_081]);
+}
+
+#[test]
+fn lime_records_may_stand_between() {
+    let bytes = memory(5000, true);
+    let mut image = record(0, &bytes);
+    image.extend(header(b"EMiL", 1, 0x2000, 0x2000 + 4999));
+    image.extend(&bytes);
+    image.extend(record(0x8000, &bytes));
+    for addr in [0, 0x2000, 0x8000] {
+        assert!(read(&image, addr, 5000).unwrap() == bytes);
+    }
+}
+
+#[test]
+fn snappy_reads_what_is_written() {
+    let bytes = memory(6 << 20, true);
+    let image = write(&plan(&[(0x10_0000, 0x10_0000 + 6 * MIB)]), &[(0x10_0000, &bytes)]);
+    let mut rest = image.as_slice();
+    let mut found = Vec::new();
+    for (first, last) in [(MIB, 5 * MIB - 1), (5 * MIB, 7 * MIB - 1)] {
+        assert_eq!(rest[..32], header(b"AVML", 2, first, last));
+        let mut memory = vec![0; (last - first + 1) as usize];
+        snap::read::FrameDecoder::new(&rest[32..]).read_exact(&mut memory).unwrap();
+        // The trailer ends the record: what is before it is the stream.
+        let len = (0..).find(|&len| {
+            rest[32 + len..40 + len] == (len as u64).to_le_bytes()
+                && matches!(rest.get(40 + len..44 + len), None | Some(b"AVML"))
+        });
+        let len = len.unwrap();
+        assert!((len as u64) < last - first, "Volatility would not end");
+        rest = &rest[40 + len..];
+        found.extend(memory);
+    }
+    assert!(rest.is_empty() && found == bytes);
+}
+
+#[test]
+fn what_does_not_shrink_is_a_lime_record() {
+    let noise = memory(4 << 20, false);
+    let image = write(&plan(&[(0, 8 * MIB)]), &[(0, &noise), (4 * MIB, &memory(4 << 20, true))]);
+    assert_eq!(image[..32], header(b"EMiL", 1, 0, 4 * MIB - 1));
+    assert_eq!(image[32 + (4 << 20)..][..32], header(b"AVML", 2, 4 * MIB, 8 * MIB - 1));
+    assert!(read(&image, 0, 4 << 20).unwrap() == noise);
+}
+
+#[test]
+fn damage_is_found_where_it_is() {
+    let bytes = memory(1 << 20, true);
+    let image = record(0, &bytes);
+    // Within the third chunk: the checksum does not fit.
+    let mut chunk = 32 + 10;
+    for _ in 0..2 {
+        let len = u32::from_le_bytes([image[chunk + 1], image[chunk + 2], image[chunk + 3], 0]);
+        chunk += 4 + len as usize;
+    }
+    let mut damaged = image.clone();
+    damaged[chunk + 100] ^= 1;
+    assert!(read(&damaged, 0, 128 << 10).unwrap() == bytes[..128 << 10]);
+    assert!(matches!(read(&damaged, 128 << 10, 10), Err(ReadError::Fault { .. })));
+    assert!(read(&damaged, 192 << 10, 100).unwrap() == bytes[192 << 10..][..100]);
+    // Cut short, it is no record any more.
+    for len in (1..image.len()).step_by(97) {
+        let error = avml().open.unwrap()(Arc::new(image[..len].to_vec())).err().unwrap();
+        assert!(error.to_string().contains("avml image"), "{error}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn generated_memory_round_trips(
+        parts in prop::collection::vec((1u64..40, 1usize..200_000, any::<bool>()), 1..6),
+    ) {
+        let mut at = 0;
+        let parts: Vec<(u64, Vec<u8>)> = parts.into_iter().map(|(gap, len, shrinks)| {
+            let start = at + gap * 4096;
+            at = (start + len as u64).next_multiple_of(4096);
+            (start, memory(len, shrinks))
+        }).collect();
+        let ranges: Vec<_> =
+            parts.iter().map(|(start, bytes)| (*start, start + bytes.len() as u64)).collect();
+        let chunks: Vec<_> = parts.iter().map(|(start, bytes)| (*start, bytes.as_slice())).collect();
+        let image = write(&plan(&ranges), &chunks);
+        prop_assert!(image.len() as u64 <= (avml().size)(&plan(&ranges)));
+        for (start, bytes) in &parts {
+            prop_assert!(read(&image, *start, bytes.len()).unwrap() == *bytes);
+        }
+    }
+}
