@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use memdump_image::Extent;
+use memdump_image::codec::CODECS;
 use memdump_image::format::FORMATS;
 use memdump_live::SOURCES;
 use memdump_live::process::{GlobMatcher, PermissionsPattern};
@@ -212,9 +213,9 @@ pub(crate) struct ProcessArgs {
     /// With a snapshot: copy shared memory before the process runs on, so that it is of the same instant
     #[arg(long)]
     pub(crate) shared_consistent: bool,
-    /// Compress on the way; the file is then called core.PID.zst
-    #[arg(long, value_name = "HOW", conflicts_with = "split")]
-    pub(crate) compress: Option<Compression>,
+    /// Compress on the way; the file is then called core.PID.zst, .lz4 or .gz
+    #[arg(long, value_name = "HOW", conflicts_with = "split", value_parser = codec_names())]
+    pub(crate) compress: Option<String>,
     /// Threads that read; as many as there are CPUs, up to 4, when not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) readers: Option<u8>,
@@ -318,11 +319,6 @@ pub(crate) enum SwapArg {
     Skip,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Compression {
-    Zstd,
-}
-
 fn glob(text: &str) -> Result<GlobMatcher, String> {
     memdump_live::process::glob(text).map_err(|problem| format!("{problem}; try '/usr/lib/**'"))
 }
@@ -362,6 +358,10 @@ fn source_help() -> String {
     }
     help + "- a file: another path to a kcore (a host's /proc inside a container) or to a memory \
             device, or a LiME image"
+}
+
+fn codec_names() -> PossibleValuesParser {
+    PossibleValuesParser::new(CODECS.iter().map(|codec| codec.name))
 }
 
 fn format_names() -> PossibleValuesParser {

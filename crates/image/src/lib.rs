@@ -12,6 +12,7 @@
 
 pub mod buffer;
 mod chunk;
+pub mod codec;
 mod copy;
 mod extent;
 mod facts;

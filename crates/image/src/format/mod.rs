@@ -6,6 +6,7 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use crate::codec::{self, Codec};
 use crate::{AddressSpace, Cause, Chunk, Facts, Plan, ReadAt, ReadError, Space};
 
 mod avml;
@@ -15,11 +16,9 @@ mod fill;
 mod lime;
 mod padded;
 mod raw;
-mod stream;
 
 pub use core::RECORD_LEN;
 pub use elf::{ElfCore, NO_PADDR, Note, Segment, note};
-pub use stream::zstd;
 
 /// Every format there is. Values of `--format`, its help, detection and the generic tests derive
 /// from it; there is no other list.
@@ -132,6 +131,61 @@ pub trait ImageWriter {
     /// Writes what stands after the memory, and `record`, what is to be said of the copy, where the
     /// format has a place for it. Called once, last; chunks may have ended early.
     fn finish(&mut self, record: &str) -> io::Result<()>;
+}
+
+/// Opens an image of any format, compressed or not, that can be told by how it begins.
+///
+/// # Errors
+/// When it begins as no image does, or is damaged.
+pub fn open(file: Arc<dyn ReadAt>) -> Result<Opened, OpenError> {
+    let (codec, unpacked) = codec::unpacked(file)?;
+    let mut head = [0; 16];
+    let mut read = 0;
+    while read < head.len() {
+        match unpacked.read_at(read as u64, &mut head[read..])? {
+            0 => break,
+            more => read += more,
+        }
+    }
+    let detected = Format::detect(&head[..read]);
+    let Some((format, open)) = detected.and_then(|format| Some((format, format.open?))) else {
+        return Err(OpenError::Unknown { head: head[..read.min(8)].to_vec() });
+    };
+    Ok(Opened { format, codec, image: open(unpacked)? })
+}
+
+/// An image, and what it was found to be.
+pub struct Opened {
+    /// Its format.
+    pub format: &'static Format,
+    /// What it was compressed with as a whole.
+    pub codec: Option<&'static Codec>,
+    /// What is in it.
+    pub image: Image,
+}
+
+/// Why an image cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It begins as no image does.
+    #[error("it begins with {}, as no image format does that says so itself", hex(.head))]
+    Unknown {
+        /// Its first bytes.
+        head: Vec<u8>,
+    },
+    /// It is damaged.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// The file cannot be read or unpacked.
+    #[error("cannot read it: {0}")]
+    Read(#[from] io::Error),
+}
+
+fn hex(bytes: &[u8]) -> String {
+    match bytes {
+        [] => "nothing".into(),
+        bytes => bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" "),
+    }
 }
 
 /// An image that has been opened.

@@ -12,6 +12,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use memdump_image::codec::Codec;
 use memdump_live::process::{Capture, Group, Target, hold_all};
 
 use super::print;
@@ -81,7 +82,8 @@ fn group(args: &GroupArgs) -> Group {
 
 /// Where the core of a process goes.
 fn output(args: &ProcessArgs, folder: Option<&Path>, pid: u32) -> OsString {
-    let suffix = if args.compress.is_some() { ".zst" } else { "" };
+    let codec = args.compress.as_deref().and_then(Codec::by_name);
+    let suffix = codec.map(|codec| format!(".{}", codec.suffix)).unwrap_or_default();
     let name = format!("core.{pid}{suffix}");
     match (folder, &args.output) {
         (Some(folder), _) => folder.join(name).into(),

@@ -5,7 +5,8 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use anyhow::bail;
-use memdump_image::format::{Format, Output, RECORD_LEN, zstd};
+use memdump_image::codec::Codec;
+use memdump_image::format::{Format, Output, RECORD_LEN};
 use memdump_image::{Chunk, CopyError, CopyOptions, Hole, Observer, Summary, copy};
 use memdump_live::process::{Capture, Release};
 use memdump_sink::{Leftover, Request, Sink};
@@ -90,12 +91,12 @@ pub(super) fn run(
         };
         let mut counting = Counting { sink: &mut *sink, written: &mut written };
         let options = copy_options(args);
-        let (summary, result) = match args.compress {
+        let (summary, result) = match args.compress.as_deref().and_then(Codec::by_name) {
             None => {
                 let mut writer = (format.writer)(&mut counting);
                 copy(space, plan, &mut *writer, &options, &mut watch)
             }
-            Some(_) => zstd(&mut counting, |output| {
+            Some(codec) => codec.compress(&mut counting, |output| {
                 let mut writer = (format.writer)(output);
                 copy(space, plan, &mut *writer, &options, &mut watch)
             }),
