@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use memdump_image::format::{FORMATS, Format, Holes, note};
+use memdump_image::format::{FORMATS, Format, Holes, note, with_map};
 use memdump_image::{
     Cause, Chunk, Content, Extent, Facts, MemoryMap, Plan, Process, ReadError, Region, RegionKind,
     Space, VmCoreInfo,
@@ -258,6 +258,41 @@ fn notes_of_the_source_are_kept_whole() {
     let opened = format.open.unwrap()(Arc::new(write(format, &plan, &[]))).unwrap();
     assert_eq!(opened.facts.elf_notes, Some(own));
     assert_eq!(opened.facts.release.as_deref(), Some("9"));
+}
+
+#[test]
+fn raw_is_read_with_its_map() {
+    let plan = plan(Space::Physical, RANGES);
+    let image = write(Format::by_name("raw").unwrap(), &plan, &[]);
+    let map = "0x1000 0x3000\n0x8000 0x9000\n";
+    let opened = with_map(Arc::new(image), map).unwrap();
+    assert_eq!(opened.space.map().extents(), plan.map.extents());
+    let mut bytes = vec![0; 0x1000];
+    assert_eq!(opened.space.read_at(0x8000, &mut bytes).unwrap(), 0x1000);
+    assert!(bytes == bytes_of(extent(0x8000, 0x9000)));
+    for wrong in
+        ["0x1000", "0x1000 0x1000", "1000 2000", "0x1 0x2 0x3", "0x1000 0x3000\n0x2000 0x4000"]
+    {
+        assert!(with_map(Arc::new(Vec::new()), wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn segments_that_overlap_are_read_once() {
+    // As in the kernel's own vmcore: its text first, then RAM, of which it is a part.
+    let plan = plan(Space::Physical, &[(0x1000, 0x9000)]);
+    let mut image = write(Format::by_name("elf").unwrap(), &plan, &[]);
+    // The note header becomes a second PT_LOAD: all of RAM from 0x2000 on, at the place of the first's.
+    let load = image[64 + 56..64 + 112].to_vec();
+    image[64..64 + 56].copy_from_slice(&load);
+    let offset = u64::from_le_bytes(load[8..16].try_into().unwrap());
+    for (at, value) in [(8, offset + 0x1000), (16, 0x77), (24, 0x2000), (32, 0x1000), (40, 0x1000)]
+    {
+        image[64 + at..64 + at + 8].copy_from_slice(&u64::to_le_bytes(value));
+    }
+    let opened = Format::by_name("elf").unwrap().open.unwrap()(Arc::new(image)).unwrap();
+    assert_eq!(opened.space.map().extents(), plan.map.extents());
+    assert_eq!(opened.space.map().regions()[0].counterpart, Some(DIRECT_MAP + 0x1000));
 }
 
 /// Opens and reads a little of whatever opens.

@@ -19,6 +19,7 @@ mod raw;
 
 pub use core::RECORD_LEN;
 pub use elf::{ElfCore, NO_PADDR, Note, Segment, note};
+pub use raw::with_map;
 
 /// Every format there is. Values of `--format`, its help, detection and the generic tests derive
 /// from it; there is no other list.

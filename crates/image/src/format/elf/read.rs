@@ -1,5 +1,6 @@
 //! The reader: program headers and notes of any ELF64 core of a machine, and its memory.
 
+use std::cmp::Reverse;
 use std::io;
 use std::sync::Arc;
 
@@ -190,8 +191,7 @@ pub(super) fn open(file: Arc<dyn ReadAt>) -> Result<Image, FormatError> {
     let virtual_only = core.segments.iter().any(|segment| segment.paddr == NO_PADDR);
     let space = if virtual_only { Space::Kernel } else { Space::Physical };
 
-    let mut segments = Vec::new();
-    let mut regions = Vec::new();
+    let mut found = Vec::new();
     for segment in &core.segments {
         let at = segment.header;
         let (start, other) = match space {
@@ -206,10 +206,22 @@ pub(super) fn open(file: Arc<dyn ReadAt>) -> Result<Image, FormatError> {
         if segment.offset.checked_add(segment.file_size).is_none() {
             return Err(bad(at, "p_offset", "the segment lies past any file"));
         }
-        segments.push((extent, segment.offset));
-        regions.push(Region { counterpart: other, ..Region::new(extent, RegionKind::Unknown) });
+        found.push((extent, segment.offset, other));
     }
-    segments.sort_unstable();
+    // The kernel's own vmcore has its text once more, as a part of RAM: it is the same memory.
+    found.sort_unstable_by_key(|(extent, ..)| (extent.start(), Reverse(extent.end())));
+    let mut segments = Vec::new();
+    let mut regions = Vec::new();
+    let mut end = 0_u64;
+    for (extent, offset, other) in found {
+        let (_, rest) = extent.split_at(end.saturating_sub(extent.start()));
+        let Some(rest) = rest else { continue };
+        let skipped = rest.start() - extent.start();
+        end = rest.end();
+        segments.push((rest, offset + skipped));
+        let counterpart = other.map(|other: u64| other.wrapping_add(skipped));
+        regions.push(Region { counterpart, ..Region::new(rest, RegionKind::Unknown) });
+    }
     let map = MemoryMap::new(space, regions)
         .map_err(|error| bad(EHDR_LEN, "p_paddr", error.to_string()))?;
     Ok(Image { facts: core.facts(), space: Box::new(ElfImage { map, segments, file }) })
