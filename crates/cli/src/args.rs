@@ -26,6 +26,7 @@ Examples:
   memdump | zstd | age -r KEY > ram.zst.age   compressed and encrypted on the way
   memdump | nc HOST PORT                      off the machine, its disks untouched
   memdump process 1234                        a process, to core.1234, for gdb and drgn
+  memdump convert ram.avml ram.elf            an image to another format
 
 Exit status: 0 complete, 1 failed, 2 wrong usage, 3 written but incomplete (holes are listed).";
 
@@ -49,6 +50,10 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Dump the memory of a process, as a core that gdb, lldb and drgn open
     Process(Box<ProcessArgs>),
+    /// Turn an image into one of another format, or of a part of it
+    Convert(ConvertArgs),
+    /// Show what an image is, of what, and how complete
+    Info(InfoArgs),
     /// Show what would be dumped, region by region; reads no memory
     Map(Box<MapArgs>),
     /// Show what this machine allows and what to run; reads no memory
@@ -114,6 +119,9 @@ pub(crate) struct DumpArgs {
     /// How memory lies in the image
     #[arg(long, value_name = "FORMAT", default_value = "raw", value_parser = format_names())]
     pub(crate) format: String,
+    /// Compress the image on the way
+    #[arg(long, value_name = "HOW", value_parser = codec_names())]
+    pub(crate) compress: Option<String>,
     /// Also write the map: a line `0xSTART 0xEND` for each region taken, END the first address
     /// beyond; - for standard error
     #[arg(short, long, value_name = "FILE", allow_hyphen_values = true)]
@@ -339,6 +347,88 @@ fn mask(text: &str) -> Result<u64, String> {
     u64::from_str_radix(digits, 16).map_err(|_| "a hexadecimal mask, as in 0x7f".into())
 }
 
+const CONVERT_EXAMPLES: &str = "\
+Examples:
+  memdump convert ram.lime ram.avml           the suffix names the format
+  memdump convert ram.lime ram.lime.zst       … and the compression
+  memdump convert core.1234.zst core.1234     unpacked
+  memdump convert ram.avml - --format elf | … to standard output
+  memdump convert first.img ram.elf --map memory_map.txt
+                                              a raw image, with the map that was written with it
+
+Exit status: 0 complete, 1 failed, 2 wrong usage, 3 written but incomplete (the image is damaged).";
+
+/// Turn an image into one of another format.
+///
+/// Reads every format that it writes, compressed or not, in one pass. What the image says it has no content for stays
+/// so where the new format can say it too.
+#[derive(Args, Debug)]
+#[command(after_help = CONVERT_EXAMPLES)]
+pub(crate) struct ConvertArgs {
+    /// The image
+    #[arg(value_name = "IN")]
+    pub(crate) input: PathBuf,
+    /// The new one: a new file, or - for standard output
+    #[arg(value_name = "OUT")]
+    pub(crate) output: OsString,
+    /// How memory lies in the new one; by its suffix, or as in the old one, when not given
+    #[arg(long, value_name = "FORMAT", value_parser = format_names())]
+    pub(crate) format: Option<String>,
+    /// Compress the new one; by its suffix when not given
+    #[arg(long, value_name = "HOW", value_parser = codec_names())]
+    pub(crate) compress: Option<String>,
+    /// Only this range of addresses, hexadecimal, END the first beyond
+    #[arg(long, value_name = "START-END", value_parser = range)]
+    pub(crate) range: Vec<Extent>,
+    /// Only regions of this kind, as `info` names them
+    #[arg(long, value_name = "KIND")]
+    pub(crate) kind: Vec<String>,
+    /// What the image is, where it does not say so itself
+    #[arg(long, value_name = "FORMAT", value_parser = readable_names())]
+    pub(crate) input_format: Option<String>,
+    /// The map of a raw image: a line `0xSTART 0xEND` for each run of addresses in it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) map: Option<PathBuf>,
+    /// Write such a map of the new image
+    #[arg(short = 'm', long, value_name = "FILE", allow_hyphen_values = true)]
+    pub(crate) write_map: Option<PathBuf>,
+    /// Threads that read; as many as there are CPUs, up to 4, when not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) readers: Option<u8>,
+    /// Replace the output file if it exists
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// How progress is shown on standard error
+    #[arg(long, value_name = "HOW", default_value = "auto")]
+    pub(crate) progress: ProgressStyle,
+    /// Say nothing but errors
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Say more
+    #[arg(short, long, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// Show what an image is.
+#[derive(Args, Debug)]
+pub(crate) struct InfoArgs {
+    /// The image
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: PathBuf,
+    /// Read all of it: find damage, count pages of zeros
+    #[arg(long)]
+    pub(crate) scan: bool,
+    /// What the image is, where it does not say so itself
+    #[arg(long, value_name = "FORMAT", value_parser = readable_names())]
+    pub(crate) input_format: Option<String>,
+    /// The map of a raw image
+    #[arg(long, value_name = "FILE")]
+    pub(crate) map: Option<PathBuf>,
+    /// A JSON object for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct CheckArgs {
     /// Where the image would go: its free space is looked up
@@ -362,6 +452,10 @@ fn source_help() -> String {
 
 fn codec_names() -> PossibleValuesParser {
     PossibleValuesParser::new(CODECS.iter().map(|codec| codec.name))
+}
+
+fn readable_names() -> PossibleValuesParser {
+    PossibleValuesParser::new(crate::commands::open::readable().map(|format| format.name))
 }
 
 fn format_names() -> PossibleValuesParser {

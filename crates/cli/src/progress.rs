@@ -61,11 +61,6 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
-
-    /// Whether events are told as JSON.
-    pub(crate) fn is_json(&self) -> bool {
-        matches!(self, Progress::Json { .. })
-    }
 }
 
 /// A line on standard error. A program that does not listen any more is no reason to stop.

@@ -123,9 +123,13 @@ impl Cause {
     /// Whether an image without such memory is still all that can be had of the machine.
     ///
     /// These pages have no content that any source could give: the kernel manages neither the odd
-    /// bytes at the end of a range nor pages that were handed back, and a device is no memory.
+    /// bytes at the end of a range nor pages that were handed back, a device is no memory, and what an image does
+    /// not have cannot be got out of it.
     pub fn is_inherent(self) -> bool {
-        matches!(self, Cause::PartialPage | Cause::Offline | Cause::DeviceMemory)
+        matches!(
+            self,
+            Cause::PartialPage | Cause::Offline | Cause::DeviceMemory | Cause::NotInImage
+        )
     }
 }
 

@@ -1,11 +1,15 @@
 //! The subcommands, one file each, and what they share.
 
 pub(crate) mod check;
+pub(crate) mod convert;
 pub(crate) mod dump;
 pub(crate) mod generate;
+pub(crate) mod info;
 pub(crate) mod map;
+pub(crate) mod open;
 pub(crate) mod process;
 mod select;
+mod write;
 
 use std::io::Write;
 

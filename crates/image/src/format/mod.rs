@@ -18,7 +18,7 @@ mod padded;
 mod raw;
 
 pub use core::RECORD_LEN;
-pub use elf::{ElfCore, NO_PADDR, Note, Segment, note};
+pub use elf::{ElfCore, NO_PADDR, Note, Segment, note, notes};
 pub use raw::with_map;
 
 /// Every format there is. Values of `--format`, its help, detection and the generic tests derive

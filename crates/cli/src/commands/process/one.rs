@@ -7,13 +7,13 @@ use std::path::Path;
 use anyhow::bail;
 use memdump_image::codec::Codec;
 use memdump_image::format::{Format, Output, RECORD_LEN};
-use memdump_image::{Chunk, CopyError, CopyOptions, Hole, Observer, Summary, copy};
+use memdump_image::{Chunk, CopyOptions, Hole, Observer, Summary, copy};
 use memdump_live::process::{Capture, Release};
-use memdump_sink::{Leftover, Request, Sink};
+use memdump_sink::{Request, Sink};
 
 use super::index::{Outcome, Report, holes};
 use crate::args::ProcessArgs;
-use crate::commands::dump::default_readers;
+use crate::commands::write::{default_readers, failure};
 use crate::exit::UsageError;
 use crate::progress::Progress;
 use crate::signals::StopFlag;
@@ -107,7 +107,7 @@ pub(super) fn run(
     if let Err(error) = result {
         // The process runs on before anybody is told.
         drop(capture);
-        return Err(failure(error, &summary, sink, &name));
+        return Err(failure(error, &summary, sink, &name, "core"));
     }
     sink.commit()?;
     let mut missing = omitted;
@@ -186,27 +186,6 @@ pub(super) fn conclude(args: &ProcessArgs, outcome: &Outcome<'_>) {
     }
     if missing.iter().any(|hole| !hole.cause.is_inherent()) {
         say(args, format_args!("the core is incomplete (exit status 3)"));
-    }
-}
-
-/// The error of a copy that ended early, and what is left of the core.
-fn failure(error: CopyError, summary: &Summary, sink: Box<dyn Sink>, name: &str) -> anyhow::Error {
-    let taken = Human(summary.bytes);
-    let what = match error {
-        CopyError::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-            format!("the receiver of {name} went away after {taken}")
-        }
-        CopyError::Write(error) => format!("cannot write to {name} after {taken}: {error}"),
-        CopyError::Stopped => format!("stopped by a signal after {taken}"),
-        CopyError::Observe(error) => format!("{error}, after {taken}"),
-        error => format!("{error}, after {taken}"),
-    };
-    match sink.abort() {
-        Leftover::Partial(path) => {
-            anyhow::anyhow!("{what}; what was written is in {}", Path::new(&path).display())
-        }
-        Leftover::Nothing => anyhow::anyhow!("{what}; nothing was kept"),
-        Leftover::Sent => anyhow::anyhow!("{what}; the core is not complete"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use object::elf;
 
-use super::super::elf::note;
+use super::super::elf::{self as elf_format, note};
 use super::{RECORD_KIND, RECORD_LEN, RECORD_NAME, notes};
 use crate::{Extent, ExtentSet, Plan, Region};
 
@@ -10,6 +10,13 @@ use crate::{Extent, ExtentSet, Plan, Region};
 const ALIGNMENT: u64 = 4096;
 /// `PN_XNUM`: the number of program headers stands in section header 0's `sh_info`.
 const PN_XNUM: u64 = 0xffff;
+
+/// The notes of another core but for the record of its copy.
+fn kept_notes(whole: &[u8]) -> Vec<u8> {
+    let kept = elf_format::notes(whole).filter(|note| note.name != RECORD_NAME.as_bytes());
+    kept.flat_map(|kept| note(&String::from_utf8_lossy(kept.name), kept.kind, kept.descriptor))
+        .collect()
+}
 
 /// The width of the fields, which is that of the process's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +82,11 @@ impl Layout {
             Some("loongarch64") => (Class::Elf64, elf::EM_LOONGARCH.0),
             _ => (Class::Elf64, elf::EM_X86_64.0),
         };
-        let notes = notes::all(&process, &plan.map, plan.page_size, class);
+        let notes = match &plan.facts.elf_notes {
+            // Of another core: its registers are known in no other way.
+            Some(whole) if process.threads.is_empty() => kept_notes(whole),
+            _ => notes::all(&process, &plan.map, plan.page_size, class),
+        };
         let spans: Vec<Extent> = plan.extents().collect();
         let taken: ExtentSet = spans.iter().copied().collect();
         let mut segments: Vec<Segment> =

@@ -8,7 +8,7 @@
 mod read;
 mod write;
 
-pub use read::{ElfCore, Note, Segment};
+pub use read::{ElfCore, Note, Segment, notes};
 pub use write::note;
 
 use super::{Format, Holes};

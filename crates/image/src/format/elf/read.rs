@@ -135,18 +135,7 @@ impl ElfCore {
 
     /// The notes, up to the first that is damaged.
     pub fn notes(&self) -> impl Iterator<Item = Note<'_>> {
-        let mut rest = self.notes.as_slice();
-        std::iter::from_fn(move || {
-            let (header, after) = pod::from_bytes::<NoteHeader64<LE>>(rest).ok()?;
-            let name_len = header.n_namesz.get(LE) as usize;
-            let desc_len = header.n_descsz.get(LE) as usize;
-            let desc_at = name_len.checked_next_multiple_of(4)?;
-            let name = after.get(..name_len)?;
-            let descriptor = after.get(desc_at..desc_at.checked_add(desc_len)?)?;
-            rest = after.get(desc_at + desc_len.next_multiple_of(4)..).unwrap_or(&[]);
-            let name = name.strip_suffix(b"\0").unwrap_or(name);
-            Some(Note { name, kind: header.n_type.get(LE).0, descriptor })
-        })
+        notes(&self.notes)
     }
 
     /// The descriptor of the first note of that name; its type is not looked at.
@@ -177,6 +166,21 @@ impl ElfCore {
             ..Facts::default()
         }
     }
+}
+
+/// The notes in the content of a PT_NOTE segment, up to the first that is damaged.
+pub fn notes(mut rest: &[u8]) -> impl Iterator<Item = Note<'_>> {
+    std::iter::from_fn(move || {
+        let (header, after) = pod::from_bytes::<NoteHeader64<LE>>(rest).ok()?;
+        let name_len = header.n_namesz.get(LE) as usize;
+        let desc_len = header.n_descsz.get(LE) as usize;
+        let desc_at = name_len.checked_next_multiple_of(4)?;
+        let name = after.get(..name_len)?;
+        let descriptor = after.get(desc_at..desc_at.checked_add(desc_len)?)?;
+        rest = after.get(desc_at + desc_len.next_multiple_of(4)..).unwrap_or(&[]);
+        let name = name.strip_suffix(b"\0").unwrap_or(name);
+        Some(Note { name, kind: header.n_type.get(LE).0, descriptor })
+    })
 }
 
 /// An image of the kernel's virtual memory has segments without a physical address; in every other
