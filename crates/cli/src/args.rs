@@ -86,6 +86,10 @@ pub(crate) struct SelectArgs {
     /// Also take memory that is not RAM of the kernel: firmware tables and the like
     #[arg(long, value_name = "WHAT")]
     pub(crate) include: Vec<Include>,
+    /// Leave out memory of these uses, as the kernel knows them at that moment; it is listed, and kdump keeps it apart from
+    /// zeros
+    #[arg(long, value_name = "WHAT,…", value_delimiter = ',', conflicts_with = "kernel")]
+    pub(crate) exclude: Vec<Excluded>,
     /// With -k: also the direct map, which is all physical memory again
     #[arg(long, requires = "kernel")]
     pub(crate) direct_map: bool,
@@ -107,6 +111,24 @@ pub(crate) struct SelectArgs {
 pub(crate) enum Include {
     /// Ranges that the firmware kept for itself (ACPI tables) and that can be read safely
     Reserved,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Excluded {
+    /// Pages that nobody uses
+    Free,
+    /// Pages that hold nothing but zeros, once they are read
+    Zero,
+    /// The page cache: content of files
+    Cache,
+    /// Memory of processes
+    User,
+}
+
+/// What can be told of an image by its bytes alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExcludedOfImage {
+    Zero,
 }
 
 #[derive(Args, Debug)]
@@ -160,7 +182,7 @@ pub(crate) enum ProgressStyle {
 #[derive(Args, Debug)]
 pub(crate) struct MapArgs {
     /// The mappings of a process, rather than the machine's memory
-    #[arg(value_name = "PID", conflicts_with_all = ["kernel", "source", "include", "direct_map", "size"])]
+    #[arg(value_name = "PID", conflicts_with_all = ["kernel", "source", "include", "exclude", "direct_map", "size"])]
     pub(crate) pid: Option<u32>,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
@@ -383,6 +405,9 @@ pub(crate) struct ConvertArgs {
     /// Only regions of this kind, as `info` names them
     #[arg(long, value_name = "KIND")]
     pub(crate) kind: Vec<String>,
+    /// Leave out pages that hold nothing but zeros
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) exclude: Option<ExcludedOfImage>,
     /// What the image is, where it does not say so itself
     #[arg(long, value_name = "FORMAT", value_parser = readable_names())]
     pub(crate) input_format: Option<String>,

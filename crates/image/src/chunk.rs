@@ -90,6 +90,14 @@ pub enum Cause {
     Swapped,
     /// Not in the process's page table, and its file cannot be read in its place.
     NotResident,
+    /// A page that nobody uses, left out as was asked.
+    FreePage,
+    /// A page of a file's content, left out as was asked.
+    PageCache,
+    /// A page of a process's memory, left out as was asked.
+    UserPage,
+    /// A page of zeros, left out as was asked.
+    ZeroPage,
     /// The image file is damaged there.
     Damaged,
     /// The image that it was read from has no content for it, and says so.
@@ -115,9 +123,18 @@ impl Cause {
             Cause::DeviceMemory => "device-memory",
             Cause::Swapped => "swapped",
             Cause::NotResident => "not-resident",
+            Cause::FreePage => "free",
+            Cause::PageCache => "cache",
+            Cause::UserPage => "user",
+            Cause::ZeroPage => "zero",
             Cause::Damaged => "damaged",
             Cause::NotInImage => "not-in-image",
         }
+    }
+
+    /// Whether it was left out because that was asked for.
+    pub fn is_excluded(self) -> bool {
+        matches!(self, Cause::FreePage | Cause::PageCache | Cause::UserPage | Cause::ZeroPage)
     }
 
     /// Whether an image without such memory is still all that can be had of the machine.
@@ -126,10 +143,11 @@ impl Cause {
     /// bytes at the end of a range nor pages that were handed back, a device is no memory, and what an image does
     /// not have cannot be got out of it.
     pub fn is_inherent(self) -> bool {
-        matches!(
-            self,
-            Cause::PartialPage | Cause::Offline | Cause::DeviceMemory | Cause::NotInImage
-        )
+        self.is_excluded()
+            || matches!(
+                self,
+                Cause::PartialPage | Cause::Offline | Cause::DeviceMemory | Cause::NotInImage
+            )
     }
 }
 
@@ -154,6 +172,10 @@ impl fmt::Display for Cause {
             Cause::DeviceMemory => "device memory, never read",
             Cause::Swapped => "on swap, left there",
             Cause::NotResident => "not in the page table, and its file cannot be read in its place",
+            Cause::FreePage => "free, left out (--exclude)",
+            Cause::PageCache => "page cache, left out (--exclude)",
+            Cause::UserPage => "memory of processes, left out (--exclude)",
+            Cause::ZeroPage => "zeros, left out (--exclude)",
             Cause::Damaged => "the image file is damaged there",
             Cause::NotInImage => "the image has no content for it",
         })

@@ -20,5 +20,6 @@ mod sys;
 pub use check::{Preflight, PreflightRange, PreflightSource, preflight};
 pub use machine::peak_memory;
 pub use open::{Choice, OpenError, Opened, Recheck, Request, open};
+pub use physical::exclude::Exclude;
 pub use physical::{SOURCES, Source};
 pub use refusal::{Reason, Refusal};

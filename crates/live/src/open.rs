@@ -10,6 +10,7 @@ use memdump_image::{AddressSpace, Facts, Hole, Space};
 
 use crate::kernel;
 use crate::machine::Machine;
+use crate::physical::exclude::{Exclude, Excluding};
 use crate::physical::{self, Physical, SOURCES, Source, device, kcore, reserved, trial};
 use crate::refusal::{Reason, Refusal};
 
@@ -35,6 +36,8 @@ pub struct Request {
     pub include_reserved: bool,
     /// Also the direct map; kernel memory only.
     pub direct_map: bool,
+    /// What of physical memory is left out.
+    pub exclude: Exclude,
     /// Whether to read a few pages, to see that a source really works.
     pub trial: bool,
 }
@@ -186,6 +189,13 @@ fn finish(
             Box::new(Shared(space))
         }
         _ => Box::new(Shared(space)),
+    };
+    let space: Box<dyn AddressSpace> = match request.exclude {
+        exclude if exclude.is_empty() => space,
+        exclude => {
+            let excluding = Excluding::new(space, exclude, &machine.proc);
+            Box::new(excluding.map_err(|error| Reason::NoPageFlags(error.to_string()))?)
+        }
     };
     tracing::info!("{} bytes in {} regions", space.map().total(), space.map().regions().len());
     for region in space.map().regions() {

@@ -72,6 +72,9 @@ pub enum Reason {
     /// The kernel's virtual memory cannot be found in it.
     #[error("kernel memory cannot be found: {0}")]
     NoKernelMap(String),
+    /// What pages are used for cannot be told.
+    #[error("what pages are used for cannot be told: /proc/kpageflags: {0}")]
+    NoPageFlags(String),
     /// It is neither a kcore nor a memory device.
     #[error("it is no kcore, no memory device and no memory image")]
     UnknownKind,
@@ -87,6 +90,9 @@ impl Reason {
             Reason::Missing => {
                 "the kernel was built without it, or its module is not loaded, or /proc is not \
                  mounted"
+            }
+            Reason::NoPageFlags(_) => {
+                "run as root on the machine itself, or take all of it (no --exclude)"
             }
             Reason::Masked => {
                 "run on the host, or give the container the host's /proc and name its kcore: \

@@ -12,7 +12,7 @@ use memdump_sink::Request;
 
 use super::open::{self, Opened};
 use super::write::{Job, MapFile, default_readers, json_holes};
-use crate::args::{ConvertArgs, ProgressStyle};
+use crate::args::{ConvertArgs, ExcludedOfImage, ProgressStyle};
 use crate::exit::{Exit, UsageError};
 use crate::log;
 use crate::progress::{Progress, print_json};
@@ -46,6 +46,7 @@ pub(crate) fn run(args: &ConvertArgs) -> anyhow::Result<Exit> {
             read_size: CopyOptions::DEFAULT_READ_SIZE,
             readers: args.readers.map_or_else(default_readers, usize::from),
             limit: None,
+            no_zeros: args.exclude == Some(ExcludedOfImage::Zero),
         },
         progress: args.progress,
         quiet: args.quiet,
@@ -57,7 +58,11 @@ pub(crate) fn run(args: &ConvertArgs) -> anyhow::Result<Exit> {
     }
     let map = select(args, opened.map())?;
     let is_whole = map.total() == opened.map().total();
-    if is_whole && format.name == opened.format.name && format.name != "raw" {
+    if is_whole
+        && !job.options.no_zeros
+        && format.name == opened.format.name
+        && format.name != "raw"
+    {
         return repack(&job, &opened);
     }
 

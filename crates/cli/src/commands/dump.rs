@@ -11,7 +11,7 @@ use memdump_sink::Request;
 
 use super::select::{self, Selection};
 use super::write::{Job, MapFile, default_readers, json_holes};
-use crate::args::{DumpArgs, ProgressStyle};
+use crate::args::{DumpArgs, Excluded, ProgressStyle};
 use crate::exit::{Exit, UsageError};
 use crate::log;
 use crate::progress::print_json;
@@ -175,5 +175,6 @@ fn copy_options(args: &DumpArgs) -> anyhow::Result<CopyOptions> {
     let readers = args.readers.map_or_else(default_readers, usize::from);
     let limit = select::size("-s", &args.select.size, "1g")?;
     tracing::info!("{readers} readers, {} a read", Human(read_size as u64));
-    Ok(CopyOptions { read_size, readers, limit })
+    let no_zeros = args.select.exclude.contains(&Excluded::Zero);
+    Ok(CopyOptions { read_size, readers, limit, no_zeros })
 }

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use memdump_image::format::Format;
 use memdump_image::{AddressSpace, Hole, Plan, Space};
-use memdump_live::{Choice, Recheck, SOURCES};
+use memdump_live::{Choice, Exclude, Recheck, SOURCES};
 
-use crate::args::{Include, SelectArgs};
+use crate::args::{Excluded, Include, SelectArgs};
 use crate::exit::UsageError;
 use crate::size;
 
@@ -80,6 +80,11 @@ fn live(args: &SelectArgs, space: Space, trial: bool) -> anyhow::Result<Selectio
     let opened = memdump_live::open(&memdump_live::Request {
         space,
         choice,
+        exclude: Exclude {
+            free: args.exclude.contains(&Excluded::Free),
+            cache: args.exclude.contains(&Excluded::Cache),
+            user: args.exclude.contains(&Excluded::User),
+        },
         include_reserved: args.include.contains(&Include::Reserved),
         direct_map: args.direct_map,
         trial,

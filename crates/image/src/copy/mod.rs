@@ -10,6 +10,7 @@
 mod blocks;
 mod narrow;
 mod summary;
+mod zeros;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -35,6 +36,8 @@ pub struct CopyOptions {
     pub readers: usize,
     /// Stop after this many bytes of memory, not counting holes.
     pub limit: Option<u64>,
+    /// Leave out pages that hold nothing but zeros: they become holes.
+    pub no_zeros: bool,
 }
 
 impl CopyOptions {
@@ -202,6 +205,10 @@ impl Reading<'_> {
         let CopyOptions { read_size, .. } = *self.options;
         let pieces = read_block(self.space, block, buffer, read_size, self.page_size)
             .map_err(|source| CopyError::Read { addr: block.span.start(), source })?;
+        let pieces = match self.options.no_zeros {
+            true => zeros::leave_out(pieces, buffer, self.page_size),
+            false => pieces,
+        };
         let read_to = self.started.elapsed();
         Ok((pieces, TimelineEntry { extent: block.span, read_from, read_to }))
     }

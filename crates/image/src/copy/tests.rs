@@ -104,7 +104,8 @@ fn plan_of(space: &Patterned) -> Plan {
     Plan::whole(space.map.clone(), PAGE, Facts::default())
 }
 
-const OPTIONS: CopyOptions = CopyOptions { read_size: 64 << 10, readers: 2, limit: None };
+const OPTIONS: CopyOptions =
+    CopyOptions { read_size: 64 << 10, readers: 2, limit: None, no_zeros: false };
 
 #[test]
 fn one_bad_page_costs_one_page_and_few_reads() {
@@ -137,7 +138,12 @@ fn the_limit_counts_what_was_read_and_not_holes() {
 #[test]
 fn more_readers_than_buffers_end() {
     let space = patterned(&[(0, 100 << 20)], &[], false);
-    let options = CopyOptions { read_size: CopyOptions::MAX_READ_SIZE, readers: 9, limit: None };
+    let options = CopyOptions {
+        read_size: CopyOptions::MAX_READ_SIZE,
+        readers: 9,
+        limit: None,
+        no_zeros: false,
+    };
     let mut stop = StopAfter(usize::MAX);
     let mut sum = Sum(0);
     let (summary, result) = copy(&space, &plan_of(&space), &mut sum, &options, &mut stop);
@@ -231,7 +237,7 @@ proptest! {
         let bad: Vec<u64> = bad.into_iter().collect();
         let space = patterned(&ranges, &bad, gives_prefix);
         let mut recorder = Recorder::default();
-        let options = CopyOptions { read_size, readers, limit: None };
+        let options = CopyOptions { read_size, readers, limit: None, no_zeros: false };
         let (summary, result) =
             copy(&space, &plan_of(&space), &mut recorder, &options, &mut { NEVER });
         prop_assert!(result.is_ok());

@@ -1,6 +1,7 @@
 //! The sources of physical memory: a file each, and a line each in [`SOURCES`].
 
 pub(crate) mod device;
+pub(crate) mod exclude;
 pub(crate) mod kcore;
 mod lanes;
 mod ram;

@@ -11,6 +11,42 @@ const NOPAGE: u64 = 1 << 20;
 /// `KPF_OFFLINE`: ballooned, or part of a block that is not plugged in.
 const OFFLINE: u64 = 1 << 23;
 
+/// `KPF_LRU`: on a list of pages that can be reclaimed.
+const LRU: u64 = 1 << 5;
+/// `KPF_SLAB`.
+const SLAB: u64 = 1 << 7;
+/// `KPF_BUDDY`: free, in the hands of the page allocator.
+const BUDDY: u64 = 1 << 10;
+/// `KPF_ANON`: memory of processes without a file.
+const ANON: u64 = 1 << 12;
+/// `KPF_SWAPBACKED`: shared memory and tmpfs, which have no other place.
+const SWAPBACKED: u64 = 1 << 14;
+
+/// What a frame is used for, where it is no memory of the kernel's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    Free,
+    /// Content of files, which can be read from them.
+    Cache,
+    /// Anonymous memory of processes, and shared memory.
+    User,
+}
+
+/// What a frame with these flags is used for; none where it may be the kernel's.
+pub(crate) fn use_of(flags: u64) -> Option<Use> {
+    if flags & (SLAB | NOPAGE | HWPOISON | OFFLINE) != 0 {
+        None
+    } else if flags & BUDDY != 0 {
+        Some(Use::Free)
+    } else if flags & ANON != 0 || flags & LRU != 0 && flags & SWAPBACKED != 0 {
+        Some(Use::User)
+    } else if flags & LRU != 0 {
+        Some(Use::Cache)
+    } else {
+        None
+    }
+}
+
 /// Why a frame with these flags must not be read.
 pub(crate) fn objection(flags: u64) -> Option<Cause> {
     if flags & HWPOISON != 0 {

@@ -41,7 +41,7 @@ pub(super) fn refuse_terminal(args: &ProcessArgs) -> Result<(), UsageError> {
 
 pub(super) fn copy_options(args: &ProcessArgs) -> CopyOptions {
     let readers = args.readers.map_or_else(default_readers, usize::from);
-    CopyOptions { read_size: CopyOptions::DEFAULT_READ_SIZE, readers, limit: None }
+    CopyOptions { read_size: CopyOptions::DEFAULT_READ_SIZE, readers, limit: None, no_zeros: false }
 }
 
 pub(super) fn say(args: &ProcessArgs, message: std::fmt::Arguments<'_>) {

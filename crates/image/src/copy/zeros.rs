@@ -1,0 +1,67 @@
+//! Pages of zeros, told from others after they were read, where they are to be left out.
+
+use super::narrow::{Found, Piece};
+use crate::{Cause, Extent};
+
+/// Splits off the pages of `buffer` that hold nothing but zeros, as holes.
+pub(super) fn leave_out(pieces: Vec<Piece>, buffer: &[u8], page_size: u64) -> Vec<Piece> {
+    let mut split = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        match piece.found {
+            Found::Bytes(at) => split_piece(piece.extent, at, buffer, page_size, &mut split),
+            Found::Zero => {
+                split.push(Piece { found: Found::Hole(Cause::ZeroPage), extent: piece.extent });
+            }
+            Found::Hole(_) => split.push(piece),
+        }
+    }
+    split
+}
+
+fn split_piece(extent: Extent, at: usize, buffer: &[u8], page_size: u64, split: &mut Vec<Piece>) {
+    let mut rest = Some(extent);
+    while let Some(here) = rest {
+        let at = at + (here.start() - extent.start()) as usize;
+        let (Some(page), after) = here.split_at(page_size - here.start() % page_size) else {
+            return;
+        };
+        rest = after;
+        let is_zero = buffer[at..at + page.len() as usize].iter().all(|&byte| byte == 0);
+        let found = if is_zero { Found::Hole(Cause::ZeroPage) } else { Found::Bytes(at) };
+        let last = split.last_mut().filter(|last| {
+            let same = matches!(last.found, Found::Bytes(_)) != is_zero;
+            same && last.extent.end() == page.start() && last.extent.start() >= extent.start()
+        });
+        match last.map(|last| (Extent::half_open(last.extent.start(), page.end()), last)) {
+            Some((Ok(both), last)) => last.extent = both,
+            _ => split.push(Piece { extent: page, found }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zero_pages_become_holes_and_others_stay_together() {
+        let mut buffer = vec![7; 6 * 4096];
+        buffer[4096..3 * 4096].fill(0);
+        buffer[5 * 4096..].fill(0);
+        buffer[5 * 4096 + 4095] = 1;
+        let extent = Extent::with_len(0x1_0000, 6 * 4096).unwrap();
+        let pieces = leave_out(vec![Piece { extent, found: Found::Bytes(0) }], &buffer, 4096);
+        let piece = |start, pages: u64, found| Piece {
+            extent: Extent::with_len(0x1_0000 + start * 4096, pages * 4096).unwrap(),
+            found,
+        };
+        assert_eq!(
+            pieces,
+            [
+                piece(0, 1, Found::Bytes(0)),
+                piece(1, 2, Found::Hole(Cause::ZeroPage)),
+                piece(3, 3, Found::Bytes(3 * 4096)),
+            ]
+        );
+    }
+}
