@@ -86,10 +86,6 @@ pub(crate) struct SelectArgs {
     /// Also take memory that is not RAM of the kernel: firmware tables and the like
     #[arg(long, value_name = "WHAT")]
     pub(crate) include: Vec<Include>,
-    /// Leave out memory of these uses, as the kernel knows them at that moment; it is listed, and kdump keeps it apart from
-    /// zeros
-    #[arg(long, value_name = "WHAT,…", value_delimiter = ',', conflicts_with = "kernel")]
-    pub(crate) exclude: Vec<Excluded>,
     /// With -k: also the direct map, which is all physical memory again
     #[arg(long, requires = "kernel")]
     pub(crate) direct_map: bool,
@@ -135,6 +131,10 @@ pub(crate) enum ExcludedOfImage {
 pub(crate) struct DumpArgs {
     #[command(flatten)]
     pub(crate) select: SelectArgs,
+    /// Leave out memory of these uses, as the kernel knows them at that moment; it is listed, and kdump keeps it apart from
+    /// zeros
+    #[arg(long, value_name = "WHAT,…", value_delimiter = ',', conflicts_with = "kernel")]
+    pub(crate) exclude: Vec<Excluded>,
     /// Where the image goes: a new file, a block device, or - for standard output
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     pub(crate) output: OsString,
@@ -182,7 +182,7 @@ pub(crate) enum ProgressStyle {
 #[derive(Args, Debug)]
 pub(crate) struct MapArgs {
     /// The mappings of a process, rather than the machine's memory
-    #[arg(value_name = "PID", conflicts_with_all = ["kernel", "source", "include", "exclude", "direct_map", "size"])]
+    #[arg(value_name = "PID", conflicts_with_all = ["kernel", "source", "include", "direct_map", "size"])]
     pub(crate) pid: Option<u32>,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,

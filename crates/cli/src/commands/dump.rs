@@ -39,7 +39,7 @@ pub(crate) fn run(args: &DumpArgs) -> anyhow::Result<Exit> {
         .into());
     }
 
-    let selection = select::open(&args.select, true)?;
+    let selection = select::open(&args.select, &args.exclude, true)?;
     let space = selection.plan.map.space();
     job.check_space(space, if space == Space::Kernel { "with -k " } else { "" })?;
 
@@ -175,6 +175,6 @@ fn copy_options(args: &DumpArgs) -> anyhow::Result<CopyOptions> {
     let readers = args.readers.map_or_else(default_readers, usize::from);
     let limit = select::size("-s", &args.select.size, "1g")?;
     tracing::info!("{readers} readers, {} a read", Human(read_size as u64));
-    let no_zeros = args.select.exclude.contains(&Excluded::Zero);
+    let no_zeros = args.exclude.contains(&Excluded::Zero);
     Ok(CopyOptions { read_size, readers, limit, no_zeros })
 }

@@ -17,7 +17,7 @@ pub(crate) fn run(args: &MapArgs) -> anyhow::Result<Exit> {
         return super::process::listing::run(args, pid);
     }
     let limit = select::size("-s", &args.select.size, "1g")?;
-    let selection = select::open(&args.select, false)?;
+    let selection = select::open(&args.select, &[], false)?;
     let map = selection.plan.map.truncate(limit.unwrap_or(u64::MAX));
     let listing = match args.json {
         true => json(&map, &selection),

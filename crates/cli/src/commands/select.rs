@@ -45,9 +45,13 @@ pub(super) fn size(
     }
 }
 
-/// Opens the source and decides what to take of it. `trial` is whether a few pages may be read to
-/// see that it works.
-pub(super) fn open(args: &SelectArgs, trial: bool) -> anyhow::Result<Selection> {
+/// Opens the source and decides what to take of it, without what is excluded. `trial` is whether a few pages may be
+/// read to see that it works.
+pub(super) fn open(
+    args: &SelectArgs,
+    exclude: &[Excluded],
+    trial: bool,
+) -> anyhow::Result<Selection> {
     let space = if args.kernel { Space::Kernel } else { Space::Physical };
     let selection = match image(&args.source)? {
         Some((image, format)) => {
@@ -58,7 +62,7 @@ pub(super) fn open(args: &SelectArgs, trial: bool) -> anyhow::Result<Selection> 
             let (omitted, notes) = (Vec::new(), Vec::new());
             Selection { space: image.space, plan, source, omitted, notes, recheck }
         }
-        None => live(args, space, trial)?,
+        None => live(args, exclude, space, trial)?,
     };
     if selection.plan.map.space() != space {
         let found = selection.plan.map.space();
@@ -69,7 +73,12 @@ pub(super) fn open(args: &SelectArgs, trial: bool) -> anyhow::Result<Selection> 
     Ok(selection)
 }
 
-fn live(args: &SelectArgs, space: Space, trial: bool) -> anyhow::Result<Selection> {
+fn live(
+    args: &SelectArgs,
+    exclude: &[Excluded],
+    space: Space,
+    trial: bool,
+) -> anyhow::Result<Selection> {
     let choice = match args.source.to_str() {
         Some("auto") => Choice::Auto,
         name => match SOURCES.iter().find(|source| Some(source.name) == name) {
@@ -81,9 +90,9 @@ fn live(args: &SelectArgs, space: Space, trial: bool) -> anyhow::Result<Selectio
         space,
         choice,
         exclude: Exclude {
-            free: args.exclude.contains(&Excluded::Free),
-            cache: args.exclude.contains(&Excluded::Cache),
-            user: args.exclude.contains(&Excluded::User),
+            free: exclude.contains(&Excluded::Free),
+            cache: exclude.contains(&Excluded::Cache),
+            user: exclude.contains(&Excluded::User),
         },
         include_reserved: args.include.contains(&Include::Reserved),
         direct_map: args.direct_map,

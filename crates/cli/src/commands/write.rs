@@ -130,8 +130,9 @@ impl Job {
         }
     }
 
-    /// Lists memory that is not in the image.
+    /// Lists memory that is not in the image; what was left out because that was asked for, by its use alone.
     pub(super) fn say_holes(&self, missing: &[Hole], summary: &Summary) {
+        let missing: Vec<_> = missing.iter().filter(|hole| !hole.cause.is_excluded()).collect();
         for hole in missing.iter().take(SHOWN_HOLES) {
             let len = Human(hole.extent.len());
             self.say(format_args!("not in it: {len} at {}: {}", hole.extent, hole.cause));
@@ -139,8 +140,10 @@ impl Job {
         let unshown = missing.len().saturating_sub(SHOWN_HOLES) as u64 + summary.holes.unlisted();
         if unshown > 0 {
             self.say(format_args!("not in it: {unshown} more holes (--progress json lists them)"));
-            for (cause, bytes) in summary.holes.by_cause() {
-                self.say(format_args!("unread in all: {}: {cause}", Human(bytes)));
+        }
+        for (cause, bytes) in summary.holes.by_cause() {
+            if cause.is_excluded() || unshown > 0 {
+                self.say(format_args!("not in it, in all: {}: {cause}", Human(bytes)));
             }
         }
     }

@@ -51,7 +51,7 @@ mod tests {
         buffer[5 * 4096 + 4095] = 1;
         let extent = Extent::with_len(0x1_0000, 6 * 4096).unwrap();
         let pieces = leave_out(vec![Piece { extent, found: Found::Bytes(0) }], &buffer, 4096);
-        let piece = |start, pages: u64, found| Piece {
+        let piece = |start: u64, pages: u64, found| Piece {
             extent: Extent::with_len(0x1_0000 + start * 4096, pages * 4096).unwrap(),
             found,
         };
