@@ -10,6 +10,7 @@ mod write;
 
 pub use read::{ElfCore, Note, Segment};
 pub use write::note;
+pub(super) use write::notes;
 
 use super::{Format, Holes};
 use crate::Space;
@@ -24,7 +25,7 @@ pub(super) const FORMAT: Format = Format {
     compresses: false,
     writer: |output| Box::new(write::Writer::new(output)),
     open: Some(read::open),
-    magic: b"\x7fELF\x02\x01",
+    magics: &[b"\x7fELF\x02\x01"],
 };
 
 /// The physical address of kernel memory that is not contiguous there, as `/proc/kcore` writes it.
