@@ -20,6 +20,9 @@ const GATHER_LEN: usize = 1 << 20;
 /// Pages that one thread compresses at a time.
 const GROUP_PAGES: usize = 16;
 
+/// Pages that are compressed before any of them is written.
+const PIECE_PAGES: usize = 256;
+
 /// A descriptor's first three fields. All 0, it says that the page is lost.
 #[derive(Clone, Copy, Default)]
 struct Descriptor {
@@ -204,6 +207,15 @@ impl Writer<'_> {
 
     /// Compresses pages on all cores, and writes them in their order.
     fn compress(&mut self, first: u64, bytes: &[u8], page: usize) -> io::Result<()> {
+        // A chunk can be as long as the longest read; a piece of it keeps all cores busy as well.
+        let pieces = bytes.chunks(PIECE_PAGES * page).zip((first..).step_by(PIECE_PAGES));
+        for (piece, first) in pieces {
+            self.compress_piece(first, piece, page)?;
+        }
+        Ok(())
+    }
+
+    fn compress_piece(&mut self, first: u64, bytes: &[u8], page: usize) -> io::Result<()> {
         let codec = self.codec;
         let groups: Vec<Packed> = bytes
             .par_chunks(page * GROUP_PAGES)
