@@ -92,7 +92,7 @@ fn said(output: &Output) -> String {
 #[test]
 fn every_format_and_compression_leads_back() {
     let images = Images::new();
-    for format in ["avml", "elf"] {
+    for format in ["avml", "elf", "kdump", "kdump-zlib", "kdump-snappy"] {
         for suffix in ["", ".zst", ".lz4", ".gz"] {
             let name = format!("image.{format}{suffix}");
             images.convert("first.lime", &name, &[]);

@@ -24,7 +24,7 @@ pub(super) const FORMAT: Format = Format {
     compresses: false,
     writer: |output| Box::new(Writer(SpanWriter::new(output, header))),
     open: Some(avml::open),
-    magic: &MAGIC,
+    magics: &[&MAGIC],
 };
 
 /// `LIME_MAGIC` 0x4C694D45, as it stands in the file.

@@ -13,6 +13,7 @@ mod avml;
 mod core;
 mod elf;
 mod fill;
+mod kdump;
 mod lime;
 mod padded;
 mod raw;
@@ -23,8 +24,17 @@ pub use raw::with_map;
 
 /// Every format there is. Values of `--format`, its help, detection and the generic tests derive
 /// from it; there is no other list.
-pub static FORMATS: &[Format] =
-    &[raw::FORMAT, padded::FORMAT, lime::FORMAT, avml::FORMAT, elf::FORMAT, core::FORMAT];
+pub static FORMATS: &[Format] = &[
+    raw::FORMAT,
+    padded::FORMAT,
+    lime::FORMAT,
+    avml::FORMAT,
+    elf::FORMAT,
+    kdump::ZSTD,
+    kdump::ZLIB,
+    kdump::SNAPPY,
+    core::FORMAT,
+];
 
 /// A row of [`FORMATS`].
 #[derive(Debug)]
@@ -48,8 +58,9 @@ pub struct Format {
     pub writer: for<'a> fn(&'a mut dyn Output) -> Box<dyn ImageWriter + 'a>,
     /// Opens an image of it; none where the file alone does not say what lies where.
     pub open: Option<Open>,
-    /// The bytes that a file of it begins with; empty where there are none.
-    pub magic: &'static [u8],
+    /// The bytes that a file of it begins with, one of these; empty where there are none, and where
+    /// another row opens such files.
+    pub magics: &'static [&'static [u8]],
 }
 
 /// Reads an image's headers and makes its memory readable.
@@ -72,9 +83,9 @@ impl Format {
         FORMATS.iter().find(|format| format.name == name)
     }
 
-    /// The format whose magic `head`, the start of a file, begins with.
+    /// The format one of whose magics `head`, the start of a file, begins with.
     pub fn detect(head: &[u8]) -> Option<&'static Format> {
-        FORMATS.iter().find(|format| !format.magic.is_empty() && head.starts_with(format.magic))
+        FORMATS.iter().find(|format| format.magics.iter().any(|magic| head.starts_with(magic)))
     }
 }
 

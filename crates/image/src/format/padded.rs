@@ -20,7 +20,7 @@ pub(super) const FORMAT: Format = Format {
     compresses: false,
     writer: |output| Box::new(Writer(SpanWriter::new(output, |_| Vec::new()))),
     open: Some(open),
-    magic: b"",
+    magics: &[],
 };
 
 /// From address 0 to the end of the last region.

@@ -21,7 +21,7 @@ pub(super) const FORMAT: Format = Format {
     compresses: false,
     writer: |output| Box::new(Writer(output)),
     open: None,
-    magic: b"",
+    magics: &[],
 };
 
 struct Writer<'a>(&'a mut dyn Output);

@@ -27,7 +27,7 @@ pub(super) const FORMAT: Format = Format {
     compresses: true,
     writer: |output| Box::new(write::Writer::new(output)),
     open: Some(open),
-    magic: &MAGIC,
+    magics: &[&MAGIC],
 };
 
 /// The magic, as it stands in the file.

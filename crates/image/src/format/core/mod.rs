@@ -25,7 +25,7 @@ pub(super) const FORMAT: Format = Format {
     writer: |output| Box::new(write::Writer::new(output)),
     open: Some(read::open),
     // The magic of all ELF files is the row `elf`'s, which tells them apart by their notes.
-    magic: b"",
+    magics: &[],
 };
 
 /// Bytes that the record of a copy may have; more is not kept.

@@ -9,6 +9,7 @@ mod read;
 mod write;
 
 pub use read::{ElfCore, Note, Segment, notes};
+pub(super) use write::machine_notes;
 pub use write::note;
 
 use super::{Format, Holes};
@@ -24,7 +25,7 @@ pub(super) const FORMAT: Format = Format {
     compresses: false,
     writer: |output| Box::new(write::Writer::new(output)),
     open: Some(read::open),
-    magic: b"\x7fELF\x02\x01",
+    magics: &[b"\x7fELF\x02\x01"],
 };
 
 /// The physical address of kernel memory that is not contiguous there, as `/proc/kcore` writes it.

@@ -26,7 +26,7 @@ pub fn note(name: &str, kind: u32, descriptor: &[u8]) -> Vec<u8> {
 }
 
 /// The source's own notes; VMCOREINFO is added where they lack it, as kernels before 4.19 do.
-fn notes(facts: &Facts) -> Vec<u8> {
+pub(in super::super) fn machine_notes(facts: &Facts) -> Vec<u8> {
     let mut notes = facts.elf_notes.clone().unwrap_or_default();
     let has_it = notes.windows(11).any(|window| window == b"VMCOREINFO\0");
     if let (false, Some(info)) = (has_it, &facts.vmcoreinfo) {
@@ -49,7 +49,7 @@ struct Layout {
 
 impl Layout {
     fn new(plan: &Plan) -> Self {
-        let notes = notes(&plan.facts);
+        let notes = machine_notes(&plan.facts);
         let segments = plan.map.joined().regions().to_vec();
         let headers = segments.len() as u64 + 1;
         let section = if headers >= PN_XNUM { SHDR_LEN } else { 0 };

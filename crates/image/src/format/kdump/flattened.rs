@@ -1,0 +1,152 @@
+//! Flattened files: a header, then records that say where in the file their bytes belong.
+//!
+//! Layout: `struct makedumpfile_header` and `struct makedumpfile_data_header` in makedumpfile, all
+//! numbers big-endian: 16 bytes of signature, type i64, version i64, zeros to 4096; then for each
+//! record offset i64, size i64, its bytes; at the end -1 and -1. Where two records write the same
+//! place the later one counts, as when `makedumpfile -R` puts them in order.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use super::super::FormatError;
+use super::ZSTD;
+use crate::ReadAt;
+
+/// `MAKEDUMPFILE_SIGNATURE`, with NULs to its full length.
+pub(super) const SIGNATURE: [u8; 16] = *b"makedumpfile\0\0\0\0";
+/// `TYPE_FLAT_HEADER`.
+pub(super) const TYPE: i64 = 1;
+/// `VERSION_FLAT_HEADER`.
+pub(super) const VERSION: i64 = 1;
+/// `MAX_SIZE_MDF_HEADER`: bytes before the first record.
+pub(super) const HEADER_LEN: u64 = 4096;
+/// `END_FLAG_FLAT_HEADER`: offset and size of the record that ends the file.
+pub(super) const END: i64 = -1;
+/// Bytes before those of a record.
+const RECORD_LEN: u64 = 16;
+
+/// A flattened file, read as if it were in order. Places that no record has are zeros, up to the
+/// last byte of any.
+pub(super) struct Flattened {
+    file: Arc<dyn ReadAt>,
+    /// By place, ascending; they do not overlap.
+    pieces: Vec<Piece>,
+    size: u64,
+}
+
+/// Bytes that stand together.
+#[derive(Clone, Copy)]
+struct Piece {
+    /// Where they belong.
+    start: u64,
+    /// The first byte beyond.
+    end: u64,
+    /// Where they stand in the flattened file.
+    from: u64,
+}
+
+impl Flattened {
+    /// Finds all records, and says whether the file has its end. One that was cut short is read as
+    /// far as it goes.
+    pub(super) fn open(file: Arc<dyn ReadAt>) -> Result<(Self, bool), FormatError> {
+        let failed = |offset| {
+            move |source: io::Error| FormatError::Read { format: ZSTD.name, offset, source }
+        };
+        let bad = |offset, field, problem: String| FormatError::Field {
+            format: ZSTD.name,
+            offset,
+            field,
+            problem,
+        };
+        let file_size = file.size().map_err(failed(0))?;
+        let mut header = [0; 32];
+        file.read_exact_at(0, &mut header).map_err(failed(0))?;
+        if header[16..24] != TYPE.to_be_bytes() || header[24..32] != VERSION.to_be_bytes() {
+            return Err(bad(
+                16,
+                "version",
+                "only flattened files of type 1, version 1 are known".into(),
+            ));
+        }
+        let mut places = Places::default();
+        let mut at = HEADER_LEN;
+        let mut is_whole = false;
+        // Each turn goes on by at least a record's header and a byte.
+        while file_size.saturating_sub(at) >= RECORD_LEN {
+            let mut record = [0; RECORD_LEN as usize];
+            file.read_exact_at(at, &mut record).map_err(failed(at))?;
+            let (words, _) = record.as_chunks::<8>();
+            let [offset, size] = [i64::from_be_bytes(words[0]), i64::from_be_bytes(words[1])];
+            if offset == END && size == END {
+                is_whole = true;
+                break;
+            }
+            let start = u64::try_from(offset)
+                .map_err(|_| bad(at, "offset", format!("{offset} lies before the file")))?;
+            let len = u64::try_from(size).ok().filter(|&len| len > 0);
+            let len = len.ok_or_else(|| bad(at + 8, "buf_size", format!("{size} bytes")))?;
+            let from = at + RECORD_LEN;
+            let here = len.min(file_size - from);
+            // Two non-negative i64 cannot add up to more than a u64.
+            places.insert(Piece { start, end: start + here, from });
+            match from.checked_add(len) {
+                Some(next) => at = next,
+                None => break,
+            }
+        }
+        let pieces = places.0.into_values().collect::<Vec<_>>();
+        let size = pieces.last().map_or(0, |piece| piece.end);
+        Ok((Self { file, pieces, size }, is_whole))
+    }
+}
+
+/// Pieces that do not overlap, by their start.
+#[derive(Default)]
+struct Places(BTreeMap<u64, Piece>);
+
+impl Places {
+    /// Puts a piece over what stands there.
+    fn insert(&mut self, piece: Piece) {
+        if piece.start == piece.end {
+            return;
+        }
+        let before = self.0.range(..piece.start).next_back().map(|(_, before)| *before);
+        if let Some(before) = before.filter(|before| before.end > piece.start) {
+            self.0.insert(before.start, Piece { end: piece.start, ..before });
+            self.put_rest(before, piece.end);
+        }
+        while let Some((&start, &covered)) = self.0.range(piece.start..piece.end).next() {
+            self.0.remove(&start);
+            self.put_rest(covered, piece.end);
+        }
+        self.0.insert(piece.start, piece);
+    }
+
+    /// What of `piece` lies from `at` on.
+    fn put_rest(&mut self, piece: Piece, at: u64) {
+        if piece.end > at {
+            let rest = Piece { start: at, from: piece.from + (at - piece.start), ..piece };
+            self.0.insert(at, rest);
+        }
+    }
+}
+
+impl ReadAt for Flattened {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.size)
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        let next = self.pieces.partition_point(|piece| piece.end <= offset);
+        let Some(piece) = self.pieces.get(next) else { return Ok(0) };
+        let up_to = |end: u64| usize::try_from(end - offset).unwrap_or(usize::MAX).min(buf.len());
+        if offset < piece.start {
+            let len = up_to(piece.start);
+            buf[..len].fill(0);
+            return Ok(len);
+        }
+        let len = up_to(piece.end);
+        self.file.read_at(piece.from + (offset - piece.start), &mut buf[..len])
+    }
+}

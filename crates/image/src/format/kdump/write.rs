@@ -1,0 +1,354 @@
+//! The writer: pages go out as they come, their descriptors into the room that was left before them.
+//!
+//! What it holds in memory does not grow with the machine: the pages of a chunk, and descriptors up
+//! to [`GATHER_LEN`].
+
+use std::collections::BTreeMap;
+use std::io;
+
+use rayon::prelude::*;
+
+use super::super::{ImageWriter, Output};
+use super::DESCRIPTOR_LEN;
+use super::codec::Codec;
+use super::layout::{Layout, frame_extent};
+use super::target::Target;
+use crate::{Chunk, Content, Extent, ExtentSet, Plan};
+
+/// Bytes of descriptors that are written at a time.
+const GATHER_LEN: usize = 1 << 20;
+/// Pages that one thread compresses at a time.
+const GROUP_PAGES: usize = 16;
+
+/// Pages that are compressed before any of them is written.
+const PIECE_PAGES: usize = 256;
+
+/// A descriptor's first three fields. All 0, it says that the page is lost.
+#[derive(Clone, Copy, Default)]
+struct Descriptor {
+    offset: u64,
+    size: u32,
+    flags: u32,
+}
+
+const LOST: Descriptor = Descriptor { offset: 0, size: 0, flags: 0 };
+
+pub(super) struct Writer<'a> {
+    target: Target<'a>,
+    codec: Codec,
+    /// What `begin` sets.
+    state: Option<State>,
+    /// The bytes of pages on their way out.
+    block: Vec<u8>,
+}
+
+struct State {
+    layout: Layout,
+    /// Bytes of a page.
+    page: u64,
+    /// What chunks will come for.
+    taken: ExtentSet,
+    gathered: Gathered,
+    /// The descriptor of all pages of zeros.
+    zero: Option<Descriptor>,
+    /// Pages of which a part has come, by their frame.
+    partial: BTreeMap<u64, Partial>,
+}
+
+/// A page that comes in more than one chunk, or of which the plan has but a part.
+struct Partial {
+    /// All of it; zeros where nothing came.
+    bytes: Vec<u8>,
+    /// Bytes still to come.
+    left: u64,
+    /// Whether anything but holes came.
+    has_content: bool,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(output: &'a mut dyn Output, codec: Codec) -> Self {
+        Self { target: Target::new(output), codec, state: None, block: Vec::new() }
+    }
+}
+
+impl ImageWriter for Writer<'_> {
+    fn begin(&mut self, plan: &Plan) -> io::Result<()> {
+        let layout = Layout::new(plan);
+        self.target.begin()?;
+        layout.write(&plan.facts, self.codec, &mut self.target)?;
+        self.target.leave(layout.table_len)?;
+        self.state = Some(State {
+            gathered: Gathered::new(layout.table),
+            layout,
+            page: plan.page_size,
+            taken: plan.map.extents().difference(&plan.left_out),
+            zero: None,
+            partial: BTreeMap::new(),
+        });
+        Ok(())
+    }
+
+    fn chunk(&mut self, chunk: &Chunk<'_>) -> io::Result<()> {
+        let extent = Extent::with_len(chunk.addr, chunk.len()).map_err(io::Error::other)?;
+        let Some(state) = &self.state else { return Err(io::ErrorKind::InvalidInput.into()) };
+        // The first page that lies whole in the chunk, and what is before and after such pages.
+        let whole = extent.align_inward(state.page);
+        let (before, after) = match whole {
+            Some(whole) => (
+                Extent::half_open(extent.start(), whole.start()).ok(),
+                Extent::half_open(whole.end(), extent.end()).ok(),
+            ),
+            None => extent.split_at(state.page - extent.start() % state.page),
+        };
+        if let Some(before) = before {
+            self.part(before, content_of(chunk, before))?;
+        }
+        if let Some(whole) = whole {
+            self.pages(whole, content_of(chunk, whole))?;
+        }
+        if let Some(after) = after {
+            self.part(after, content_of(chunk, after))?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &str) -> io::Result<()> {
+        while let Some((frame, _)) = self.state.as_ref().and_then(|s| s.partial.first_key_value()) {
+            self.flush_partial(*frame)?;
+        }
+        if let Some(state) = &mut self.state {
+            state.gathered.finish(&state.layout, &mut self.target)?;
+        }
+        self.target.end()
+    }
+}
+
+/// A piece of a chunk.
+fn content_of<'c>(chunk: &Chunk<'c>, piece: Extent) -> Content<'c> {
+    let from = piece.start() - chunk.addr;
+    match chunk.content {
+        Content::Bytes(bytes) => {
+            Content::Bytes(&bytes[from as usize..(from + piece.len()) as usize])
+        }
+        Content::Zero { .. } => Content::Zero { len: piece.len() },
+        Content::Hole { cause, .. } => Content::Hole { len: piece.len(), cause },
+    }
+}
+
+impl Writer<'_> {
+    /// What `begin` set.
+    fn state(&mut self) -> io::Result<&mut State> {
+        self.state.as_mut().ok_or_else(|| io::ErrorKind::InvalidInput.into())
+    }
+
+    /// Takes a part of one page, which goes out when nothing of it is left to come.
+    fn part(&mut self, extent: Extent, content: Content<'_>) -> io::Result<()> {
+        let state = self.state()?;
+        let frame = extent.start() / state.page;
+        if !state.partial.contains_key(&frame) {
+            let all = frame_extent(frame, state.page)?;
+            let left = state.taken.within(all).map(Extent::len).sum();
+            let bytes = vec![0; state.page as usize];
+            state.partial.insert(frame, Partial { bytes, left, has_content: false });
+        }
+        let Some(partial) = state.partial.get_mut(&frame) else { return Ok(()) };
+        let from = (extent.start() % state.page) as usize;
+        if let Content::Bytes(bytes) = content {
+            partial.bytes[from..from + bytes.len()].copy_from_slice(bytes);
+        }
+        partial.has_content |= !matches!(content, Content::Hole { .. });
+        partial.left = partial.left.saturating_sub(extent.len());
+        if partial.left == 0 { self.flush_partial(frame) } else { Ok(()) }
+    }
+
+    /// Writes a page that came in parts. One that has any content is kept.
+    fn flush_partial(&mut self, frame: u64) -> io::Result<()> {
+        let state = self.state()?;
+        let extent = frame_extent(frame, state.page)?;
+        match state.partial.remove(&frame) {
+            Some(Partial { bytes, has_content: true, .. }) => {
+                self.frames(frame, 1, Content::Bytes(&bytes))
+            }
+            Some(_) => self.frames(
+                frame,
+                1,
+                Content::Hole { len: extent.len(), cause: crate::Cause::NotInImage },
+            ),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes whole pages.
+    fn pages(&mut self, extent: Extent, content: Content<'_>) -> io::Result<()> {
+        let page = self.state()?.page;
+        self.frames(extent.start() / page, extent.len() / page, content)
+    }
+
+    fn frames(&mut self, first: u64, count: u64, content: Content<'_>) -> io::Result<()> {
+        let state = self.state()?;
+        let page = state.page as usize;
+        let index = state.layout.index(first);
+        let Some(index) = index.filter(|_| state.layout.index(first + count - 1).is_some()) else {
+            let outside = "memory that is not part of the plan";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, outside));
+        };
+        match content {
+            Content::Bytes(bytes) => self.compress(index, bytes, page),
+            Content::Zero { .. } => {
+                let zero = self.zero()?;
+                self.flush_block()?;
+                (index..index + count).try_for_each(|index| self.describe(index, zero))
+            }
+            Content::Hole { .. } => {
+                (index..index + count).try_for_each(|index| self.describe(index, LOST))
+            }
+        }
+    }
+
+    /// Compresses pages on all cores, and writes them in their order.
+    fn compress(&mut self, first: u64, bytes: &[u8], page: usize) -> io::Result<()> {
+        // A chunk can be as long as the longest read; a piece of it keeps all cores busy as well.
+        let pieces = bytes.chunks(PIECE_PAGES * page).zip((first..).step_by(PIECE_PAGES));
+        for (piece, first) in pieces {
+            self.compress_piece(first, piece, page)?;
+        }
+        Ok(())
+    }
+
+    fn compress_piece(&mut self, first: u64, bytes: &[u8], page: usize) -> io::Result<()> {
+        let codec = self.codec;
+        let groups: Vec<Packed> = bytes
+            .par_chunks(page * GROUP_PAGES)
+            .map(|group| Packed::new(codec, group, page))
+            .collect::<io::Result<_>>()?;
+        let mut index = first;
+        for group in groups {
+            let mut rest = group.bytes.as_slice();
+            for packed in group.pages {
+                let descriptor = match packed {
+                    None => self.zero()?,
+                    Some((size, flags)) => {
+                        let (now, later) = rest.split_at(size as usize);
+                        rest = later;
+                        let offset = self.target.position() + self.block.len() as u64;
+                        self.block.extend(now);
+                        Descriptor { offset, size, flags }
+                    }
+                };
+                self.describe(index, descriptor)?;
+                index += 1;
+            }
+        }
+        self.flush_block()
+    }
+
+    /// The page of zeros, which is written when it is first wanted.
+    fn zero(&mut self) -> io::Result<Descriptor> {
+        let codec = self.codec;
+        let offset = self.target.position() + self.block.len() as u64;
+        let State { zero, page, .. } = self.state.as_mut().ok_or(io::ErrorKind::InvalidInput)?;
+        if let Some(zero) = zero {
+            return Ok(*zero);
+        }
+        let (size, flags) = codec.pack(&vec![0; *page as usize], &mut self.block)?;
+        Ok(*zero.insert(Descriptor { offset, size, flags }))
+    }
+
+    fn describe(&mut self, index: u64, descriptor: Descriptor) -> io::Result<()> {
+        let Self { state, target, .. } = self;
+        let state = state.as_mut().ok_or(io::ErrorKind::InvalidInput)?;
+        state.gathered.push(index, descriptor, target)
+    }
+
+    fn flush_block(&mut self) -> io::Result<()> {
+        self.target.append(&self.block)?;
+        self.block.clear();
+        Ok(())
+    }
+}
+
+/// Pages after they were compressed.
+struct Packed {
+    bytes: Vec<u8>,
+    /// For each its bytes and flags; none for a page of zeros, which has no bytes.
+    pages: Vec<Option<(u32, u32)>>,
+}
+
+impl Packed {
+    fn new(codec: Codec, group: &[u8], page: usize) -> io::Result<Self> {
+        let mut bytes = Vec::with_capacity(group.len() / 2);
+        let pages = group.chunks(page).map(|page| match is_zero(page) {
+            true => Ok(None),
+            false => codec.pack(page, &mut bytes).map(Some),
+        });
+        let pages = pages.collect::<io::Result<_>>()?;
+        Ok(Self { bytes, pages })
+    }
+}
+
+/// Most pages that are not zeros say so in their first bytes.
+fn is_zero(page: &[u8]) -> bool {
+    page.chunks(256).all(|part| part.iter().fold(0, |all, byte| all | byte) == 0)
+}
+
+/// Descriptors on their way out.
+struct Gathered {
+    /// Where in the file the first descriptor of all stands.
+    table: u64,
+    /// The number of the first that is held.
+    first: u64,
+    bytes: Vec<u8>,
+    /// What has been written: parts of the file, in the order of writing.
+    written: Vec<Extent>,
+}
+
+impl Gathered {
+    fn new(table: u64) -> Self {
+        Self { table, first: 0, bytes: Vec::new(), written: Vec::new() }
+    }
+
+    fn push(
+        &mut self,
+        index: u64,
+        descriptor: Descriptor,
+        target: &mut Target<'_>,
+    ) -> io::Result<()> {
+        let next = self.first + self.bytes.len() as u64 / DESCRIPTOR_LEN;
+        if index != next || self.bytes.len() >= GATHER_LEN {
+            self.flush(target)?;
+            self.first = index;
+        }
+        self.bytes.extend(descriptor.offset.to_le_bytes());
+        self.bytes.extend(descriptor.size.to_le_bytes());
+        self.bytes.extend(descriptor.flags.to_le_bytes());
+        self.bytes.extend([0; 8]); // page_flags
+        Ok(())
+    }
+
+    fn flush(&mut self, target: &mut Target<'_>) -> io::Result<()> {
+        let offset = self.table + self.first * DESCRIPTOR_LEN;
+        let Ok(extent) = Extent::with_len(offset, self.bytes.len() as u64) else { return Ok(()) };
+        if target.is_flattened() || !is_zero(&self.bytes) {
+            target.fill(offset, &self.bytes)?;
+        }
+        match self.written.last_mut().filter(|last| last.end() == extent.start()) {
+            Some(last) => {
+                *last = Extent::half_open(last.start(), extent.end()).map_err(io::Error::other)?;
+            }
+            None => self.written.push(extent),
+        }
+        self.bytes.clear();
+        Ok(())
+    }
+
+    /// Writes what is held; what no chunk came for is lost.
+    fn finish(&mut self, layout: &Layout, target: &mut Target<'_>) -> io::Result<()> {
+        self.flush(target)?;
+        let table: ExtentSet = Extent::with_len(self.table, layout.table_len).into_iter().collect();
+        let written: ExtentSet = self.written.drain(..).collect();
+        for gap in table.difference(&written).iter() {
+            target.fill_with_zeros(gap.start(), gap.len())?;
+        }
+        Ok(())
+    }
+}
