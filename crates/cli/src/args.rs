@@ -54,6 +54,8 @@ pub(crate) enum Command {
     Convert(ConvertArgs),
     /// Show what an image is, of what, and how complete
     Info(InfoArgs),
+    /// Show whether an image is still what was taken, by its manifest
+    Verify(VerifyArgs),
     /// Show what would be dumped, region by region; reads no memory
     Map(Box<MapArgs>),
     /// Show what this machine allows and what to run; reads no memory
@@ -161,6 +163,11 @@ pub(crate) struct DumpArgs {
     /// Replace the output file if it exists
     #[arg(long)]
     pub(crate) overwrite: bool,
+    #[command(flatten)]
+    pub(crate) manifest: ManifestArgs,
+    /// Read about N of a hundred pages again at the end, and say how many had changed meanwhile
+    #[arg(long, value_name = "N%", value_parser = percent)]
+    pub(crate) second_look: Option<f64>,
     /// How progress is shown on standard error: a line that moves, or lines of JSON for programs
     #[arg(long, value_name = "HOW", default_value = "auto")]
     pub(crate) progress: ProgressStyle,
@@ -364,9 +371,61 @@ fn range(text: &str) -> Result<Extent, String> {
         .ok_or_else(|| "two hexadecimal addresses, as in 7f0000000000-7f0000021000".into())
 }
 
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).parse::<f64>().ok();
+    number
+        .filter(|percent| (0.0..=100.0).contains(percent))
+        .ok_or_else(|| "a number of a hundred, as in 1% or 0.5%".into())
+}
+
 fn mask(text: &str) -> Result<u64, String> {
     let digits = text.strip_prefix("0x").unwrap_or(text);
     u64::from_str_radix(digits, 16).map_err(|_| "a hexadecimal mask, as in 0x7f".into())
+}
+
+/// What is kept of how an image came to be.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "The manifest")]
+pub(crate) struct ManifestArgs {
+    /// Write the manifest here: times, regions, holes, SHA-256 and BLAKE3; beside an image that is written with -o it is
+    /// IMAGE.manifest.json, and IMAGE.sha256 for sha256sum
+    #[arg(long, value_name = "FILE", conflicts_with = "no_manifest")]
+    pub(crate) manifest: Option<PathBuf>,
+    /// Write no manifest, and hash nothing
+    #[arg(long)]
+    pub(crate) no_manifest: bool,
+    /// The number of the case, for the manifest
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) case: Option<String>,
+    /// Who takes the image, for the manifest
+    #[arg(long, value_name = "NAME")]
+    pub(crate) examiner: Option<String>,
+    /// Anything else, for the manifest
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) note: Vec<String>,
+}
+
+/// Show whether an image is still what was taken.
+///
+/// Compares size, SHA-256 and the hash of each region with the manifest, so that damage is found where it is.
+/// Exit status: 0 it is, 1 it is not or cannot be read, 2 wrong usage.
+#[derive(Args, Debug)]
+pub(crate) struct VerifyArgs {
+    /// The image
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: PathBuf,
+    /// Its manifest; IMAGE.manifest.json when not given
+    #[arg(value_name = "MANIFEST")]
+    pub(crate) manifest: Option<PathBuf>,
+    /// A JSON object for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How progress is shown on standard error
+    #[arg(long, value_name = "HOW", default_value = "auto")]
+    pub(crate) progress: ProgressStyle,
+    /// Say nothing on standard error but errors
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
 }
 
 const CONVERT_EXAMPLES: &str = "\
@@ -414,6 +473,8 @@ pub(crate) struct ConvertArgs {
     /// The map of a raw image: a line `0xSTART 0xEND` for each run of addresses in it
     #[arg(long, value_name = "FILE")]
     pub(crate) map: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) manifest: ManifestArgs,
     /// Write such a map of the new image
     #[arg(short = 'm', long, value_name = "FILE", allow_hyphen_values = true)]
     pub(crate) write_map: Option<PathBuf>,

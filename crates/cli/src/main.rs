@@ -25,6 +25,7 @@ fn main() -> std::process::ExitCode {
         Some(Command::Process(args)) => commands::process::run(args),
         Some(Command::Convert(args)) => commands::convert::run(args),
         Some(Command::Info(args)) => commands::info::run(args),
+        Some(Command::Verify(args)) => commands::verify::run(args),
         Some(Command::Map(args)) => commands::map::run(args),
         Some(Command::Check(args)) => commands::check::run(args),
         Some(Command::Generate { what }) => commands::generate::run(*what),

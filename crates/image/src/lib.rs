@@ -17,6 +17,7 @@ mod copy;
 mod extent;
 mod facts;
 pub mod format;
+pub mod manifest;
 mod map;
 mod plan;
 mod read_at;

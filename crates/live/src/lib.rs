@@ -18,7 +18,7 @@ mod refusal;
 mod sys;
 
 pub use check::{Preflight, PreflightRange, PreflightSource, preflight};
-pub use machine::peak_memory;
+pub use machine::{here, peak_memory, since_boot};
 pub use open::{Choice, OpenError, Opened, Recheck, Request, open};
 pub use physical::exclude::Exclude;
 pub use physical::{SOURCES, Source};

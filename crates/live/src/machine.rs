@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use memdump_image::{Extent, ExtentSet, Facts};
 use rustix::io::Errno;
@@ -126,6 +127,17 @@ impl Machine {
 fn status_flags(cpuinfo: &str) -> impl Iterator<Item = &str> {
     let line = cpuinfo.lines().find(|line| line.starts_with("flags"));
     line.and_then(|line| line.split_once(':')).map_or("", |(_, flags)| flags).split_whitespace()
+}
+
+/// How long the machine has been up, sleep included: a clock that nobody sets (`CLOCK_BOOTTIME`).
+pub fn since_boot() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+/// What this machine says of itself.
+pub fn here() -> Facts {
+    Machine::here().facts()
 }
 
 /// The most memory that this process has had, in bytes (`VmHWM`).

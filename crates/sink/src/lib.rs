@@ -8,6 +8,7 @@
 
 mod direct;
 mod file;
+mod hashing;
 mod stdout;
 
 use std::ffi::{OsStr, OsString};
@@ -16,6 +17,8 @@ use std::io;
 use std::path::Path;
 
 use memdump_image::format::Output;
+
+pub use hashing::{Hashed, Hashing, sha256};
 
 /// Every kind of sink. The first row whose `takes` says yes is the one.
 pub static SINKS: &[SinkKind] = &[stdout::KIND, file::KIND];

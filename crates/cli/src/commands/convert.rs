@@ -10,8 +10,9 @@ use memdump_image::format::Format;
 use memdump_image::{Cause, CopyOptions, Extent, ExtentSet, Hole, MemoryMap, Plan, Space, Summary};
 use memdump_sink::Request;
 
+use super::manifest::Written;
 use super::open::{self, Opened};
-use super::write::{Job, MapFile, default_readers, json_holes};
+use super::write::{Job, MapFile, Wanted, default_readers, json_holes};
 use crate::args::{ConvertArgs, ExcludedOfImage, ProgressStyle};
 use crate::exit::{Exit, UsageError};
 use crate::log;
@@ -78,8 +79,26 @@ pub(crate) fn run(args: &ConvertArgs) -> anyhow::Result<Exit> {
         "take less (--range, --kind), or compress it (--compress zstd)",
     )?;
     let record = MapFile::create(args.write_map.as_deref())?;
-    let summary = job.run(&*opened.image.space, &plan, expected, record)?;
-    Ok(conclude(args, &job, &opened, &summary))
+    let (sink, beside) = job.open(&args.manifest, false)?;
+    let wanted = Wanted { hashes: beside.is_some(), second_look: None };
+    let done = job.run(&*opened.image.space, &plan, expected, record, (sink, wanted))?;
+    if let (Some(beside), Some(hashed)) = (beside, done.hashed) {
+        beside.write(Written {
+            request: &job.request,
+            format: job.format.name,
+            compression: job.codec.map(|codec| codec.name),
+            source: &args.input.to_string_lossy(),
+            space: plan.map.space(),
+            facts: &plan.facts,
+            summary: &done.summary,
+            missing: done.summary.holes.listed(),
+            regions: done.regions,
+            hashed,
+            second_look: None,
+            kit: Vec::new(),
+        })?;
+    }
+    Ok(conclude(args, &job, &opened, &done.summary))
 }
 
 /// The codec whose files have this suffix.

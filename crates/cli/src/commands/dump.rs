@@ -6,11 +6,13 @@ use std::os::unix::fs::PermissionsExt;
 use anyhow::Context;
 use memdump_image::codec::Codec;
 use memdump_image::format::{Format, Holes};
+use memdump_image::manifest::SecondLook;
 use memdump_image::{CopyOptions, Hole, Space, Summary};
 use memdump_sink::Request;
 
+use super::manifest::Written;
 use super::select::{self, Selection};
-use super::write::{Job, MapFile, default_readers, json_holes};
+use super::write::{Job, MapFile, Wanted, default_readers, json_holes};
 use crate::args::{DumpArgs, Excluded, ProgressStyle};
 use crate::exit::{Exit, UsageError};
 use crate::log;
@@ -88,9 +90,48 @@ impl Dump<'_> {
             self.job.say(format_args!("note: {note}"));
         }
 
-        let summary = self.job.run(&*self.selection.space, plan, expected, map)?;
-        let missing = self.missing(&summary)?;
-        Ok(self.conclude(&summary, &missing))
+        let (sink, beside) = self.job.open(&self.args.manifest, true)?;
+        let wanted = Wanted { hashes: beside.is_some(), second_look: self.args.second_look };
+        let done = match self.job.run(&*self.selection.space, plan, expected, map, (sink, wanted)) {
+            Ok(done) => done,
+            Err(error) => {
+                if let Some(beside) = beside {
+                    beside.abandon();
+                }
+                return Err(error);
+            }
+        };
+        let missing = self.missing(&done.summary)?;
+        if let Some(look) = done.second_look {
+            self.say_look(look);
+        }
+        if let (Some(beside), Some(hashed)) = (beside, done.hashed) {
+            beside.write(Written {
+                request: &self.job.request,
+                format: self.job.format.name,
+                compression: self.job.codec.map(|codec| codec.name),
+                source: &self.selection.source,
+                space: plan.map.space(),
+                facts: &plan.facts,
+                summary: &done.summary,
+                missing: &missing,
+                regions: done.regions,
+                hashed,
+                second_look: done.second_look,
+                kit: Vec::new(),
+            })?;
+        }
+        Ok(self.conclude(&done.summary, &missing))
+    }
+
+    /// How far the memory changed while it was copied.
+    fn say_look(&self, look: SecondLook) {
+        let SecondLook { pages, changed, unreadable } = look;
+        let share = changed as f64 / pages.max(1) as f64 * 100.0;
+        self.job.say(format_args!(
+            "of {pages} pages that were read again, {changed} had changed ({share:.1} %), {unreadable} \
+             could not be read any more"
+        ));
     }
 
     /// Memory that is not in the image: known before, met while reading, changed meanwhile.

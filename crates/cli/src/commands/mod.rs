@@ -5,10 +5,12 @@ pub(crate) mod convert;
 pub(crate) mod dump;
 pub(crate) mod generate;
 pub(crate) mod info;
+mod manifest;
 pub(crate) mod map;
 pub(crate) mod open;
 pub(crate) mod process;
 mod select;
+pub(crate) mod verify;
 mod write;
 
 use std::io::Write;

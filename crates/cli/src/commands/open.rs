@@ -85,6 +85,17 @@ pub(super) fn open(
     Ok(Opened { file, size, codec, format, image })
 }
 
+/// Opens a raw image by the text of its map.
+pub(super) fn raw(path: &Path, map: &str) -> anyhow::Result<Opened> {
+    let failed = || format!("cannot open the image {}", path.display());
+    let file = File::open(path).with_context(failed)?;
+    let size = file.metadata().with_context(failed)?.len();
+    let (codec, file) = codec::unpacked(Arc::new(file)).with_context(failed)?;
+    let image = format::with_map(Arc::clone(&file), map).with_context(failed)?;
+    let format = Format::by_name("raw").context("an unlisted format")?;
+    Ok(Opened { file, size, codec, format, image })
+}
+
 /// The names of formats that can be read.
 pub(crate) fn readable() -> impl Iterator<Item = &'static Format> {
     FORMATS.iter().filter(|format| format.open.is_some() || format.name == "raw")

@@ -9,14 +9,16 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use memdump_image::codec::Codec;
-use memdump_image::format::{FORMATS, Format, Holes};
+use memdump_image::format::{FORMATS, Format, Holes, Output};
+use memdump_image::manifest::{RegionHasher, RegionRecord, Sampler, SecondLook};
 use memdump_image::{
     AddressSpace, Chunk, Content, CopyError, CopyOptions, Extent, Hole, Observer, Plan, Space,
     Summary, copy,
 };
-use memdump_sink::{Leftover, Request, Sink};
+use memdump_sink::{Hashed, Hashing, Leftover, Request, Sink};
 
-use crate::args::ProgressStyle;
+use super::manifest::{self, Beside};
+use crate::args::{ManifestArgs, ProgressStyle};
 use crate::exit::UsageError;
 use crate::progress::Progress;
 use crate::signals::StopFlag;
@@ -93,6 +95,22 @@ impl Job {
         }
     }
 
+    /// Begins the image, and what is wanted beside it.
+    pub(super) fn open(
+        &self,
+        args: &ManifestArgs,
+        by_default: bool,
+    ) -> anyhow::Result<(Box<dyn Sink>, Option<Beside>)> {
+        let sink = (self.request.kind().open)(&self.request)?;
+        match manifest::open(args, &self.request, by_default) {
+            Ok(beside) => Ok((sink, beside)),
+            Err(error) => {
+                sink.abort();
+                Err(error)
+            }
+        }
+    }
+
     /// Copies what the plan names, and commits the image. `expected` is for the progress.
     pub(super) fn run(
         &self,
@@ -100,28 +118,46 @@ impl Job {
         plan: &Plan,
         expected: u64,
         map: MapFile,
-    ) -> anyhow::Result<Summary> {
+        (sink, wanted): (Box<dyn Sink>, Wanted),
+    ) -> anyhow::Result<Done> {
         let stop = StopFlag::install().context("cannot watch for signals")?;
-        let mut sink = (self.request.kind().open)(&self.request)?;
         let progress = Progress::new(self.progress, self.quiet, expected);
-        let mut watch = Watch { stop, map, progress };
+        let regions = wanted.hashes.then(|| RegionHasher::new(plan.map.clone()));
+        let sampler = wanted
+            .second_look
+            .map(|percent| Sampler::new(percent, plan.page_size, u64::from(std::process::id())));
+        let mut watch = Watch { stop, map, progress, regions, sampler };
+        let mut output = match wanted.hashes {
+            true => Way::Hashed(Hashing::new(sink).context("cannot start a thread to hash")?),
+            false => Way::Plain(sink),
+        };
         let (summary, result) = match self.codec {
             None => {
-                let mut writer = (self.format.writer)(&mut *sink);
+                let mut writer = (self.format.writer)(output.output());
                 copy(space, plan, &mut *writer, &self.options, &mut watch)
             }
-            Some(codec) => codec.compress(&mut *sink, |output| {
+            Some(codec) => codec.compress(output.output(), |output| {
                 let mut writer = (self.format.writer)(output);
                 copy(space, plan, &mut *writer, &self.options, &mut watch)
             }),
         };
         watch.progress.clear();
+        let (sink, hashed) = match output {
+            Way::Plain(sink) => (sink, None),
+            Way::Hashed(hashing) => {
+                let (sink, hashed) = hashing.finish();
+                (sink, Some(hashed))
+            }
+        };
         let result = result.and_then(|()| watch.map.close().map_err(CopyError::Observe));
         if let Err(error) = result {
             return Err(failure(error, &summary, sink, &self.target(), "image"));
         }
         sink.commit()?;
-        Ok(summary)
+        let cut = self.options.limit.is_some_and(|limit| summary.bytes >= limit);
+        let regions = watch.regions.map(|hasher| hasher.finish(cut)).unwrap_or_default();
+        let second_look = watch.sampler.map(|sampler| sampler.look(space));
+        Ok(Done { summary, hashed, regions, second_look })
     }
 
     pub(super) fn say(&self, message: std::fmt::Arguments<'_>) {
@@ -145,6 +181,38 @@ impl Job {
             if cause.is_excluded() || unshown > 0 {
                 self.say(format_args!("not in it, in all: {}: {cause}", Human(bytes)));
             }
+        }
+    }
+}
+
+/// What is wanted of a copy beside the image.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Wanted {
+    /// Hashes of the file and of each region.
+    pub(super) hashes: bool,
+    /// Read again about so many of a hundred pages.
+    pub(super) second_look: Option<f64>,
+}
+
+/// What a copy did.
+pub(super) struct Done {
+    pub(super) summary: Summary,
+    pub(super) hashed: Option<Hashed>,
+    pub(super) regions: Vec<RegionRecord>,
+    pub(super) second_look: Option<SecondLook>,
+}
+
+/// Where bytes go, hashed on the way or not.
+enum Way {
+    Plain(Box<dyn Sink>),
+    Hashed(Hashing),
+}
+
+impl Way {
+    fn output(&mut self) -> &mut dyn Output {
+        match self {
+            Way::Plain(sink) => &mut **sink,
+            Way::Hashed(hashing) => hashing,
         }
     }
 }
@@ -198,11 +266,19 @@ struct Watch {
     stop: StopFlag,
     map: MapFile,
     progress: Progress,
+    regions: Option<RegionHasher>,
+    sampler: Option<Sampler>,
 }
 
 impl Observer for Watch {
     fn chunk(&mut self, chunk: &Chunk<'_>) -> io::Result<()> {
         self.progress.advance(chunk.len());
+        if let Some(regions) = &mut self.regions {
+            regions.chunk(chunk);
+        }
+        if let Some(sampler) = &mut self.sampler {
+            sampler.chunk(chunk);
+        }
         let extent = Extent::with_len(chunk.addr, chunk.len()).map_err(io::Error::other)?;
         match chunk.content {
             Content::Bytes(_) | Content::Zero { .. } => self.map.extent(extent),

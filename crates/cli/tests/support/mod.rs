@@ -130,6 +130,7 @@ pub(crate) fn said(output: &Output) -> String {
 }
 
 /// The mode of a file.
+#[allow(dead_code)]
 pub(crate) fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt;
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
