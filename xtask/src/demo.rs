@@ -57,8 +57,8 @@ pub(crate) fn run() -> Result<()> {
         "4. opened by drgn, with the kernel's debug information (some 300 MB to fetch the first time):"
     );
     let mut guest = Guest::boot(Machine::new("demo", Series::V6_12, 1024), &programs)?;
-    let image = opened::acquire(&mut guest, Format::Elf)?;
-    println!("           {}", opened::with_drgn(&mut guest, &image)?);
+    let image = opened::acquire(&mut guest, Format::Elf.name())?;
+    println!("           {}", opened::with_drgn(&mut guest, "elf", &image)?);
 
     println!("\nOn a real machine, as root:\n");
     println!("    memdump check                        # what it allows; reads no memory");

@@ -1,4 +1,4 @@
-//! The workspace's own tasks: `cargo xtask demo | test | process | bench | vm`. Not shipped; knows nothing that the command itself should
+//! The workspace's own tasks: `cargo xtask demo | test | process | opened | bench | vm`. Not shipped; knows nothing that the command itself should
 //! know.
 
 mod bench;
@@ -34,6 +34,8 @@ enum Task {
         #[arg(long)]
         only: Option<String>,
     },
+    /// Images of a guest, opened by crash, drgn, makedumpfile, AVML and Volatility
+    Opened,
     /// Measure, beside the peers
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Task::Test => test::run(),
         Task::Vm(task) => vm::run(task),
         Task::Process { only } => process::run(only.as_deref()),
+        Task::Opened => opened::run(),
         Task::Bench(bench) => bench::run(bench),
     };
     match done {

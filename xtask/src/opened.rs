@@ -6,13 +6,23 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use lab_guest::pattern::PAGE;
 
-use crate::consumers::{self, Task, avml, crash, drgn, volatility};
-use crate::lab::guest::{Guest, PORT};
+use crate::consumers::{self, Task, avml, crash, drgn, makedumpfile, volatility};
+use crate::lab::guest::{DISK, Guest, PORT};
 use crate::lab::image::{By, Format, Image};
 use crate::lab::initramfs::Program;
 use crate::lab::kernel::Series;
 use crate::lab::machine::Machine;
+use crate::lab::payload;
 use crate::setup;
+
+/// Opens images of a guest of each series.
+pub(crate) fn run() -> Result<()> {
+    let programs = payload::build()?;
+    for series in [Series::V6_1, Series::V6_12] {
+        check(series, &programs)?.iter().for_each(|line| println!("{line}"));
+    }
+    Ok(())
+}
 
 /// Opens images of one guest of the series with every consumer; a line for each thing that was proved.
 pub(crate) fn check(series: Series, programs: &[Program]) -> Result<Vec<String>> {
@@ -24,12 +34,13 @@ pub(crate) fn check(series: Series, programs: &[Program]) -> Result<Vec<String>>
     // Volatility knows no kernels with five levels of page tables.
     let mut guest = Guest::boot(Machine::new(name, series, 1024).four_levels(), programs)?;
     let mut proved = Vec::new();
-    let elf = acquire(&mut guest, Format::Elf)?;
-    proved.push(with_drgn(&mut guest, &elf)?);
-    proved.push(with_crash(&mut guest, &elf)?);
-    let lime = acquire(&mut guest, Format::Lime)?;
+    let elf = acquire(&mut guest, Format::Elf.name())?;
+    proved.push(with_drgn(&mut guest, "elf", &elf)?);
+    proved.push(with_crash(&mut guest, "elf", &elf)?);
+    proved.extend(kdump(&mut guest)?);
+    let lime = acquire(&mut guest, Format::Lime.name())?;
     proved.push(with_avml(&lime)?);
-    let padded = acquire(&mut guest, Format::Padded)?;
+    let padded = acquire(&mut guest, Format::Padded.name())?;
     for (format, image) in [("lime", &lime), ("elf", &elf), ("padded", &padded)] {
         proved.push(with_volatility(&mut guest, format, image)?);
     }
@@ -37,29 +48,60 @@ pub(crate) fn check(series: Series, programs: &[Program]) -> Result<Vec<String>>
 }
 
 /// Takes the guest's memory in a format, into a file here.
-pub(crate) fn acquire(guest: &mut Guest, format: Format) -> Result<PathBuf> {
-    let image = guest.collect(format.name())?;
-    guest.demand(&format!("memdump --quiet --format {} > {PORT}", format.name()))?;
+pub(crate) fn acquire(guest: &mut Guest, format: &str) -> Result<PathBuf> {
+    let image = guest.collect(format)?;
+    guest.demand(&format!("memdump --quiet --format {format} > {PORT}"))?;
     guest.settle(&image)?;
     Ok(image)
 }
 
+/// The rows of kdump: flattened through the port, put in order by makedumpfile, and as it is on the disk.
+fn kdump(guest: &mut Guest) -> Result<Vec<String>> {
+    let mut proved = Vec::new();
+    // What Debian's crash makes of newer kernels is seen with elf.
+    let crash_opens = !guest.release.starts_with("6.12");
+    let mut open = |guest: &mut Guest, what: &str, image: &Path| -> Result<()> {
+        proved.push(with_drgn(guest, what, image)?);
+        if crash_opens {
+            proved.push(with_crash(guest, what, image)?);
+        }
+        Ok(())
+    };
+    for format in ["kdump", "kdump-zlib", "kdump-snappy"] {
+        let flattened = acquire(guest, format)?;
+        let what = format!("{format}, flattened,");
+        open(guest, &what, &flattened)?;
+        let ordered = flattened.with_extension("ordered");
+        makedumpfile::put_in_order(&flattened, &ordered)?;
+        guest.discard(&flattened)?;
+        let what = format!("{format}, put in order by makedumpfile,");
+        open(guest, &what, &ordered)?;
+        guest.discard(&ordered)?;
+        guest.demand(&format!("memdump --quiet --format {format} -o {DISK}"))?;
+        let disk = guest.disk();
+        let what = format!("{format} on a disk");
+        open(guest, &what, &disk)?;
+        guest.discard(&disk)?;
+    }
+    Ok(proved)
+}
+
 /// drgn finds the kernel's release and the tasks that run in the guest.
-pub(crate) fn with_drgn(guest: &mut Guest, elf: &Path) -> Result<String> {
-    let found = drgn::open(elf, &consumers::vmlinux(&guest.release)?)?;
+pub(crate) fn with_drgn(guest: &mut Guest, what: &str, image: &Path) -> Result<String> {
+    let found = drgn::open(image, &consumers::vmlinux(&guest.release)?)?;
     ensure!(found.release == guest.release, "drgn finds the release {}", found.release);
     let known = has_tasks("drgn", guest, &found.tasks)?;
     let count = found.tasks.len();
     Ok(format!(
-        "drgn opens elf of {}: {count} tasks, the {known} known ones among them",
+        "drgn opens {what} of {}: {count} tasks, the {known} known ones among them",
         found.release
     ))
 }
 
 /// crash opens what it is new enough for: 8.0 gives up on Linux 6.12 whoever wrote the image.
-fn with_crash(guest: &mut Guest, elf: &Path) -> Result<String> {
+fn with_crash(guest: &mut Guest, what: &str, image: &Path) -> Result<String> {
     let release = guest.release.clone();
-    match crash::open(elf, &consumers::vmlinux(&release)?)? {
+    match crash::open(image, &consumers::vmlinux(&release)?)? {
         crash::Outcome::Opened(session) => {
             ensure!(session.release == release, "crash finds the release {}", session.release);
             let modules = guest.demand("busybox cut -d ' ' -f 1 /proc/modules")?;
@@ -69,7 +111,7 @@ fn with_crash(guest: &mut Guest, elf: &Path) -> Result<String> {
             }
             ensure!(!session.backtrace.is_empty(), "crash prints no backtrace");
             Ok(format!(
-                "crash opens elf of {release}: {} tasks, all {} modules, a backtrace of {} frames",
+                "crash opens {what} of {release}: {} tasks, all {} modules, a backtrace of {} frames",
                 session.tasks.len(),
                 modules.lines().count(),
                 session.backtrace.len()

@@ -95,6 +95,7 @@ fn lay_out(head: &Head, pages: &BTreeMap<u64, Laid>) -> Vec<u8> {
     put(&mut file, 12, b"Linux");
     put(&mut file, 12 + 65, b"lab");
     put(&mut file, 12 + 2 * 65, b"6.1.0");
+    put(&mut file, 12 + 3 * 65, b"unknown");
     put(&mut file, 12 + 4 * 65, b"x86_64");
     put(&mut file, 424, &head.status.to_le_bytes());
     put(&mut file, 428, &(PAGE as u32).to_le_bytes());

@@ -1,4 +1,4 @@
-//! Debian's crash on ELF images. Its version is older than the newer kernels, on which it gives up whoever wrote the image: that
+//! Debian's crash on ELF and kdump images. Its version is older than the newer kernels, on which it gives up whoever wrote the image: that
 //! is an outcome and no error.
 
 use std::fs;

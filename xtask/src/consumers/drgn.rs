@@ -1,4 +1,4 @@
-//! drgn on ELF images.
+//! drgn on ELF and kdump images.
 
 use std::path::Path;
 use std::process::Command;

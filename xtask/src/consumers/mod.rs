@@ -4,6 +4,7 @@
 pub(crate) mod avml;
 pub(crate) mod crash;
 pub(crate) mod drgn;
+pub(crate) mod makedumpfile;
 pub(crate) mod volatility;
 
 use std::path::PathBuf;

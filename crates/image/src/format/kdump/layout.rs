@@ -104,7 +104,11 @@ impl Layout {
         put(header, at::VERSION, &VERSION.to_le_bytes());
         put_name(header, at::SYSNAME, Some("Linux"));
         put_name(header, at::NODENAME, facts.host.as_deref());
-        put_name(header, at::RELEASE, facts.release.as_deref());
+        let vmcoreinfo = facts.vmcoreinfo.as_ref();
+        let release = facts.release.as_deref().or(vmcoreinfo.and_then(|info| info.release()));
+        put_name(header, at::RELEASE, release);
+        // libkdumpfile (`uts_looks_sane`) believes none of the names where this one is empty.
+        put_name(header, at::UTS_VERSION, Some("unknown"));
         put_name(header, at::MACHINE, facts.machine.as_deref());
         put(header, at::STATUS, &codec.flag().to_le_bytes());
         put(header, at::BLOCK_SIZE, &(self.block as u32).to_le_bytes());
@@ -114,7 +118,6 @@ impl Layout {
         put(header, at::NR_CPUS, &(cpus.max(1) as u32).to_le_bytes());
 
         // Not split and nothing left out: dump_level, split, and start and end of the part are 0.
-        let vmcoreinfo = facts.vmcoreinfo.as_ref();
         let phys_base = vmcoreinfo.and_then(|info| info.number("phys_base")).unwrap_or(0);
         put(behind, sub::PHYS_BASE, &phys_base.to_le_bytes());
         put(behind, sub::MAX_MAPNR_64, &max_mapnr.to_le_bytes());

@@ -75,7 +75,8 @@ mod at {
     pub(super) const SYSNAME: usize = 12;
     pub(super) const NODENAME: usize = SYSNAME + super::UTS_LEN;
     pub(super) const RELEASE: usize = NODENAME + super::UTS_LEN;
-    pub(super) const MACHINE: usize = RELEASE + 2 * super::UTS_LEN;
+    pub(super) const UTS_VERSION: usize = RELEASE + super::UTS_LEN;
+    pub(super) const MACHINE: usize = UTS_VERSION + super::UTS_LEN;
     pub(super) const STATUS: usize = 424;
     pub(super) const BLOCK_SIZE: usize = 428;
     pub(super) const SUB_HDR_SIZE: usize = 432;
