@@ -89,8 +89,9 @@ fn kdump(guest: &mut Guest, memdump: &Path) -> Result<Vec<String>> {
         open(guest, &what, &disk)?;
         guest.discard(&disk)?;
         read.push(format!(
-            "drgn and memdump read the same in all {} pages of {format}, and neither the {} between them",
-            pages.equal, pages.absent));
+            "drgn and memdump read the same in all {} pages of {format}; it has none of {} more",
+            pages.equal, pages.absent
+        ));
     }
     proved.extend(read);
     Ok(proved)
