@@ -2,6 +2,8 @@
 //! themselves are in `consumers`; what lies in each page is the cells' affair.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use lab_guest::pattern::PAGE;
@@ -13,7 +15,10 @@ use crate::lab::initramfs::Program;
 use crate::lab::kernel::Series;
 use crate::lab::machine::Machine;
 use crate::lab::payload;
-use crate::setup;
+use crate::{command, setup};
+
+/// The longest that an image here may take to be read.
+const CONVERT_LIMIT: Duration = Duration::from_secs(180);
 
 /// Opens images of a guest of each series.
 pub(crate) fn run() -> Result<()> {
@@ -37,7 +42,7 @@ pub(crate) fn check(series: Series, programs: &[Program]) -> Result<Vec<String>>
     let elf = acquire(&mut guest, Format::Elf.name())?;
     proved.push(with_drgn(&mut guest, "elf", &elf)?);
     proved.push(with_crash(&mut guest, "elf", &elf)?);
-    proved.extend(kdump(&mut guest)?);
+    proved.extend(kdump(&mut guest, &payload::memdump(programs)?)?);
     let lime = acquire(&mut guest, Format::Lime.name())?;
     proved.push(with_avml(&lime)?);
     let padded = acquire(&mut guest, Format::Padded.name())?;
@@ -56,8 +61,8 @@ pub(crate) fn acquire(guest: &mut Guest, format: &str) -> Result<PathBuf> {
 }
 
 /// The rows of kdump: flattened through the port, put in order by makedumpfile, and as it is on the disk.
-fn kdump(guest: &mut Guest) -> Result<Vec<String>> {
-    let mut proved = Vec::new();
+fn kdump(guest: &mut Guest, memdump: &Path) -> Result<Vec<String>> {
+    let (mut proved, mut read) = (Vec::new(), Vec::new());
     // What Debian's crash makes of newer kernels is seen with elf.
     let crash_opens = !guest.release.starts_with("6.12");
     let mut open = |guest: &mut Guest, what: &str, image: &Path| -> Result<()> {
@@ -73,17 +78,37 @@ fn kdump(guest: &mut Guest) -> Result<Vec<String>> {
         open(guest, &what, &flattened)?;
         let ordered = flattened.with_extension("ordered");
         makedumpfile::put_in_order(&flattened, &ordered)?;
-        guest.discard(&flattened)?;
         let what = format!("{format}, put in order by makedumpfile,");
         open(guest, &what, &ordered)?;
+        let pages = with_pages(memdump, &flattened, &ordered)?;
+        guest.discard(&flattened)?;
         guest.discard(&ordered)?;
         guest.demand(&format!("memdump --quiet --format {format} -o {DISK}"))?;
         let disk = guest.disk();
         let what = format!("{format} on a disk");
         open(guest, &what, &disk)?;
         guest.discard(&disk)?;
+        read.push(format!(
+            "drgn and memdump read the same in all {} pages of {format}; it has none of {} more",
+            pages.equal, pages.absent
+        ));
     }
+    proved.extend(read);
     Ok(proved)
+}
+
+/// memdump reads the flattened image and drgn the one in order; what both read is the same.
+fn with_pages(memdump: &Path, flattened: &Path, ordered: &Path) -> Result<drgn::Pages> {
+    let padded = flattened.with_extension("padded");
+    let mut convert = Command::new(memdump);
+    convert.args(["--quiet", "--format", "padded", "--source"]).arg(flattened);
+    command::run(convert.arg("-o").arg(&padded), CONVERT_LIMIT)?;
+    let found = drgn::compare(ordered, &padded)?;
+    std::fs::remove_file(&padded).with_context(|| format!("remove {}", padded.display()))?;
+    let different = &found.different[..found.different.len().min(16)];
+    ensure!(different.is_empty(), "drgn reads other pages at {different:#x?}");
+    ensure!(found.equal > 200_000, "drgn reads only {} pages", found.equal);
+    Ok(found)
 }
 
 /// drgn finds the kernel's release and the tasks that run in the guest.

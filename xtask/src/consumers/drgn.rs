@@ -33,3 +33,27 @@ pub(crate) fn open(image: &Path, vmlinux: &Path) -> Result<Found> {
         .with_context(|| format!("open {} with drgn", image.display()))?;
     serde_json::from_str(&printed).context("read what drgn found")
 }
+
+/// How drgn's reading of an image compares with a padded image of the same memory, page by page.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Pages {
+    /// The same in both.
+    pub(crate) equal: u64,
+    /// Zeros in the padded image, and nothing in the other.
+    pub(crate) absent: u64,
+    /// The addresses of those that differ, or have content in the padded image alone.
+    pub(crate) different: Vec<u64>,
+}
+
+/// Reads all of an image's physical memory.
+///
+/// # Errors
+/// Where drgn does not open the image; with drgn's own words.
+pub(crate) fn compare(image: &Path, padded: &Path) -> Result<Pages> {
+    let mut drgn = Command::new(setup::venv()?);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/consumers/drgn_pages.py");
+    drgn.arg("-I").arg(script).arg(image).arg(padded);
+    let printed = command::run(&mut drgn, LIMIT)
+        .with_context(|| format!("read {} with drgn", image.display()))?;
+    serde_json::from_str(&printed).context("read what drgn compared")
+}
