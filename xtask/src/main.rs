@@ -4,6 +4,7 @@
 mod bench;
 mod command;
 mod consumers;
+mod converted;
 mod demo;
 mod lab;
 mod opened;
@@ -36,6 +37,8 @@ enum Task {
     },
     /// Images of a guest, opened by crash, drgn, makedumpfile, AVML and Volatility
     Opened,
+    /// Images led through every format and back, AVML's too, and one that leaves out what nobody needs
+    Converted,
     /// Measure, beside the peers
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Task::Vm(task) => vm::run(task),
         Task::Process { only } => process::run(only.as_deref()),
         Task::Opened => opened::run(),
+        Task::Converted => converted::run(),
         Task::Bench(bench) => bench::run(bench),
     };
     match done {

@@ -124,7 +124,7 @@ pub(crate) fn with_drgn(guest: &mut Guest, what: &str, image: &Path) -> Result<S
 }
 
 /// crash opens what it is new enough for: 8.0 gives up on Linux 6.12 whoever wrote the image.
-fn with_crash(guest: &mut Guest, what: &str, image: &Path) -> Result<String> {
+pub(crate) fn with_crash(guest: &mut Guest, what: &str, image: &Path) -> Result<String> {
     let release = guest.release.clone();
     match crash::open(image, &consumers::vmlinux(&release)?)? {
         crash::Outcome::Opened(session) => {
@@ -179,7 +179,7 @@ fn with_avml(lime: &Path) -> Result<String> {
 }
 
 /// Volatility lists the processes that run in the guest. Without symbol files for the kernel it cannot.
-fn with_volatility(guest: &mut Guest, format: &str, image: &Path) -> Result<String> {
+pub(crate) fn with_volatility(guest: &mut Guest, format: &str, image: &Path) -> Result<String> {
     let release = guest.release.clone();
     let Some(symbols) = volatility::Symbols::find(&release)? else {
         return Ok(format!(

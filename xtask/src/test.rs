@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::lab::kernel::Series;
 use crate::lab::{cell, payload, report};
-use crate::{opened, process, recipes, setup};
+use crate::{converted, opened, process, recipes, setup};
 
 /// Runs everything; ends with the line `N passed, N failed`.
 pub(crate) fn run() -> Result<()> {
@@ -58,6 +58,14 @@ pub(crate) fn run() -> Result<()> {
         });
         note(&format!("consumers of {}", series.name()), result);
     }
+
+    step("images converted, by the command here");
+    note(
+        "conversions",
+        converted::check(&programs).map(|proved| {
+            proved.iter().for_each(|line| println!("{line}"));
+        }),
+    );
 
     println!("\nall of it took {:.0} s", started.elapsed().as_secs_f64());
     println!("{passed} passed, {} failed", failed.len());

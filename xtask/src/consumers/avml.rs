@@ -20,9 +20,17 @@ pub(crate) fn program() -> Result<PathBuf> {
 /// # Errors
 /// Where AVML does not read it.
 pub(crate) fn lime_to_padded(image: &Path, output: &Path) -> Result<()> {
+    convert(image, "lime", output, "raw")
+}
+
+/// Has AVML convert an image between two of its formats.
+///
+/// # Errors
+/// Where AVML does not read it.
+pub(crate) fn convert(image: &Path, from: &str, output: &Path, to: &str) -> Result<()> {
     let mut avml = Command::new(program()?);
-    avml.args(["convert", "--source-format", "lime", "--format", "raw"]).arg(image).arg(output);
+    avml.args(["convert", "--source-format", from, "--format", to]).arg(image).arg(output);
     command::run(&mut avml, LIMIT)
-        .with_context(|| format!("read {} with AVML", image.display()))?;
+        .with_context(|| format!("convert {} with AVML", image.display()))?;
     Ok(())
 }

@@ -1,0 +1,157 @@
+//! Conversions of real images, by the command on this machine: the hypervisor's own dump through every format and back, AVML's images
+//! and ours through each other's hands, and an image that leaves out what nobody needs.
+//!
+//! Whether programs open what the guest itself wrote is the matter of `opened`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use lab_guest::pattern::PAGE;
+
+use crate::consumers::avml;
+use crate::lab::guest::Guest;
+use crate::lab::image::{By, Format, Image};
+use crate::lab::initramfs::Program;
+use crate::lab::kernel::Series;
+use crate::lab::machine::Machine;
+use crate::lab::payload;
+use crate::opened::{acquire, with_crash, with_drgn, with_volatility};
+use crate::{command, setup};
+
+const LIMIT: Duration = Duration::from_secs(300);
+/// What the hypervisor's dump is led through; `padded` does not say where RAM is.
+const FORMATS: &[&str] = &["lime", "avml", "elf", "kdump", "kdump-zlib", "kdump-snappy", "padded"];
+/// RAM of the guest, in MiB.
+const RAM: u64 = 512;
+
+/// `cargo xtask converted`.
+pub(crate) fn run() -> Result<()> {
+    check(&payload::build()?)?.iter().for_each(|line| println!("{line}"));
+    Ok(())
+}
+
+/// Converts images of one guest; a line for each thing that was proved.
+pub(crate) fn check(programs: &[Program]) -> Result<Vec<String>> {
+    setup::apt(&["qemu-system-x86"])?;
+    let machine = Machine::new("6.1-converted", Series::V6_1, RAM).four_levels();
+    let mut guest = Guest::boot(machine, programs)?;
+    let folder = tempfile::tempdir()?;
+    let tool = Tool { memdump: payload::memdump(programs)?, folder: folder.path().into() };
+    let mut proved = tool.through_every_format(&mut guest)?;
+    let lime = acquire(&mut guest, Format::Lime.name())?;
+    proved.extend(tool.with_avml(&mut guest, &lime)?);
+    guest.discard(&lime)?;
+    proved.extend(tool.with_less(&mut guest)?);
+    Ok(proved)
+}
+
+/// The command, and where its images go.
+struct Tool {
+    memdump: PathBuf,
+    folder: PathBuf,
+}
+
+impl Tool {
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn convert(&self, from: &Path, to: &str, arguments: &[&str]) -> Result<PathBuf> {
+        let to = self.path(to);
+        let mut convert = Command::new(&self.memdump);
+        convert.args(["convert", "--quiet", "--overwrite"]).arg(from).arg(&to).args(arguments);
+        command::run(&mut convert, LIMIT)?;
+        Ok(to)
+    }
+
+    fn through_every_format(&self, guest: &mut Guest) -> Result<Vec<String>> {
+        let truth = guest.hypervisor_dump();
+        guest.dump(&truth)?;
+        let wanted = Image::open(&truth, Format::Elf, By::Physical, "", false)?;
+        let mut proved = Vec::new();
+        for format in FORMATS {
+            let image = self.convert(&truth, &format!("image.{format}"), &[])?;
+            let input: &[&str] =
+                if *format == "padded" { &["--input-format", "padded"] } else { &[] };
+            let back = self.convert(&image, "back.lime", input)?;
+            let found = Image::open(&back, Format::Lime, By::Physical, "", false)?;
+            let pages = same_pages(&wanted, &found, Missing::Wrong)?;
+            let share = fs::metadata(&image)?.len() as f64 / fs::metadata(&truth)?.len() as f64;
+            proved.push(format!(
+                "QEMU's own dump to {format} and back: all {pages} pages equal, {share:.2} of its size"
+            ));
+            fs::remove_file(&image)?;
+            fs::remove_file(&back)?;
+        }
+        guest.discard(&truth)?;
+        Ok(proved)
+    }
+
+    /// AVML turns ours into LiME, and ours what AVML made of LiME.
+    fn with_avml(&self, guest: &mut Guest, lime: &Path) -> Result<Vec<String>> {
+        let wanted = Image::open(lime, Format::Lime, By::Physical, "", false)?;
+        let ours = self.convert(lime, "ours.avml", &[])?;
+        let theirs = self.path("theirs.lime");
+        avml::convert(&ours, "lime_compressed", &theirs, "lime")?;
+        let found = Image::open(&theirs, Format::Lime, By::Physical, "", false)?;
+        let pages = same_pages(&wanted, &found, Missing::Wrong)?;
+        let mut proved = vec![format!("AVML converts our avml to lime: all {pages} pages equal")];
+
+        let theirs = self.path("theirs.avml");
+        avml::convert(lime, "lime", &theirs, "lime_compressed")?;
+        let back = self.convert(&theirs, "back.lime", &[])?;
+        let found = Image::open(&back, Format::Lime, By::Physical, "", false)?;
+        // AVML leaves out long runs of zeros.
+        let pages = same_pages(&wanted, &found, Missing::Zero)?;
+        proved.push(format!("AVML's avml is converted to lime: all {pages} pages equal"));
+        proved.push(with_volatility(guest, "avml", &ours)?);
+        Ok(proved)
+    }
+
+    /// A kdump without what nobody needs is small, and has all that debuggers look for.
+    fn with_less(&self, guest: &mut Guest) -> Result<Vec<String>> {
+        let image = guest.collect("less")?;
+        guest.demand(&format!(
+            "memdump --quiet --exclude free,zero,cache,user --format kdump > {}",
+            crate::lab::guest::PORT
+        ))?;
+        guest.settle(&image)?;
+        let size = fs::metadata(&image)?.len();
+        let share = size as f64 / (RAM << 20) as f64;
+        ensure!(share < 0.25, "the image is {share:.2} of RAM");
+        let proved = vec![
+            format!("without free pages, zeros, page cache and processes: {share:.3} of RAM"),
+            with_drgn(guest, "kdump without them", &image)?,
+            with_crash(guest, "kdump without them", &image)?,
+        ];
+        guest.discard(&image)?;
+        Ok(proved)
+    }
+}
+
+/// What a page is that is in the first image and not in the second.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    Wrong,
+    /// Right when it holds zeros.
+    Zero,
+}
+
+/// Compares every page of `wanted`; how many there are.
+fn same_pages(wanted: &Image, found: &Image, missing: Missing) -> Result<u64> {
+    let mut pages = 0;
+    let (mut left, mut right) = (vec![0; PAGE], vec![0; PAGE]);
+    for address in wanted.ranges().flat_map(|range| range.clone().step_by(PAGE)) {
+        ensure!(wanted.read(address, &mut left)?, "there is no page at {address:#x}");
+        if !found.read(address, &mut right).context("read the second image")? {
+            right.fill(0);
+            ensure!(missing == Missing::Zero, "the page at {address:#x} is missing");
+        }
+        ensure!(left == right, "the page at {address:#x} is another");
+        pages += 1;
+    }
+    Ok(pages)
+}
