@@ -1,10 +1,11 @@
-//! The workspace's own tasks: `cargo xtask demo | test | process | bench | vm`. Not shipped; knows nothing that the command itself should
+//! The workspace's own tasks: `cargo xtask demo | test | fuzz | process | bench | vm`. Not shipped; knows nothing that the command itself should
 //! know.
 
 mod bench;
 mod command;
 mod consumers;
 mod demo;
+mod fuzz;
 mod lab;
 mod opened;
 mod process;
@@ -34,6 +35,15 @@ enum Task {
         #[arg(long)]
         only: Option<String>,
     },
+    /// Feed the readers of images with damaged ones
+    Fuzz {
+        /// How long in all, shared by the targets
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// The one target to run
+        #[arg(long, value_parser = fuzz::TARGETS)]
+        target: Option<String>,
+    },
     /// Measure, beside the peers
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -45,6 +55,7 @@ fn main() -> ExitCode {
         Task::Test => test::run(),
         Task::Vm(task) => vm::run(task),
         Task::Process { only } => process::run(only.as_deref()),
+        Task::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
         Task::Bench(bench) => bench::run(bench),
     };
     match done {
