@@ -70,7 +70,8 @@ impl Tool {
     fn through_every_format(&self, guest: &mut Guest) -> Result<Vec<String>> {
         let truth = guest.hypervisor_dump();
         guest.dump(&truth)?;
-        let wanted = Image::open(&truth, Format::Elf, By::Physical, "", false)?;
+        // QEMU writes the names of its ELF sections behind the memory.
+        let wanted = Image::open(&truth, Format::Elf, By::Physical, "", true)?;
         let mut proved = Vec::new();
         for format in FORMATS {
             let image = self.convert(&truth, &format!("image.{format}"), &[])?;

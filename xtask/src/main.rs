@@ -1,4 +1,4 @@
-//! The workspace's own tasks: `cargo xtask demo | test | process | opened | bench | vm`. Not shipped; knows nothing that the command itself should
+//! The workspace's own tasks: `cargo xtask --help` lists them. Not shipped; knows nothing that the command itself should
 //! know.
 
 mod bench;
@@ -6,6 +6,7 @@ mod command;
 mod consumers;
 mod converted;
 mod demo;
+mod fuzz;
 mod lab;
 mod opened;
 mod process;
@@ -39,6 +40,15 @@ enum Task {
     Opened,
     /// Images led through every format and back, AVML's too, and one that leaves out what nobody needs
     Converted,
+    /// Feed the readers of images with damaged ones
+    Fuzz {
+        /// How long in all, shared by the targets
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// The one target to run
+        #[arg(long, value_parser = fuzz::TARGETS)]
+        target: Option<String>,
+    },
     /// Measure, beside the peers
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -52,6 +62,7 @@ fn main() -> ExitCode {
         Task::Process { only } => process::run(only.as_deref()),
         Task::Opened => opened::run(),
         Task::Converted => converted::run(),
+        Task::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
         Task::Bench(bench) => bench::run(bench),
     };
     match done {

@@ -8,7 +8,10 @@ use anyhow::{Context, Result, ensure};
 
 use crate::lab::kernel::Series;
 use crate::lab::{cell, payload, report};
-use crate::{converted, opened, process, recipes, setup};
+use crate::{converted, fuzz, opened, process, recipes, setup};
+
+/// How long is fuzzed: enough for what was found before, and for the coarsest of mistakes.
+const FUZZ_SECONDS: u64 = 20;
 
 /// Runs everything; ends with the line `N passed, N failed`.
 pub(crate) fn run() -> Result<()> {
@@ -30,6 +33,9 @@ pub(crate) fn run() -> Result<()> {
         }
     };
     note("cargo test", if status.success() { Ok(()) } else { Err(anyhow::anyhow!("{status}")) });
+
+    step("damaged images: cargo xtask fuzz");
+    note("fuzz", fuzz::run(FUZZ_SECONDS, None));
 
     let programs = payload::build()?;
     let memdump = payload::memdump(&programs)?;

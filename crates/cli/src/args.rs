@@ -51,7 +51,7 @@ pub(crate) enum Command {
     /// Dump the memory of a process, as a core that gdb, lldb and drgn open
     Process(Box<ProcessArgs>),
     /// Turn an image into one of another format, or of a part of it
-    Convert(ConvertArgs),
+    Convert(Box<ConvertArgs>),
     /// Show what an image is, of what, and how complete
     Info(InfoArgs),
     /// Show whether an image is still what was taken, by its manifest

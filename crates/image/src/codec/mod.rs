@@ -68,6 +68,9 @@ const LEVEL: i32 = 1;
 /// Bytes of an image in a block.
 const BLOCK_LEN: usize = 1 << 20;
 
+/// What is read from front to back.
+type Stream = Box<dyn Read + Send>;
+
 /// A row of [`CODECS`].
 #[derive(Debug)]
 pub struct Codec {
@@ -82,7 +85,7 @@ pub struct Codec {
     /// What stands after the last block, by the sizes of all: compressed, and not.
     table: fn(&[(u32, u32)]) -> Vec<u8>,
     /// Unpacks from front to back.
-    decoder: fn(Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>>,
+    decoder: fn(Stream) -> io::Result<Stream>,
 }
 
 impl Codec {

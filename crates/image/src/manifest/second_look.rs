@@ -41,7 +41,7 @@ impl Sampler {
         let skip = (chunk.addr.next_multiple_of(self.page_size) - chunk.addr) as usize;
         let pages = bytes.get(skip..).unwrap_or_default().chunks_exact(page_size);
         for (page, addr) in pages.zip((chunk.addr + skip as u64..).step_by(page_size)) {
-            let is_chosen = mix(addr / self.page_size ^ self.seed) <= self.below;
+            let is_chosen = mix((addr / self.page_size) ^ self.seed) <= self.below;
             if is_chosen && self.below > 0 && self.pages.len() < MAX_PAGES {
                 self.pages.push((addr, digest(page)));
             }

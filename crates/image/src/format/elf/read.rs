@@ -19,6 +19,8 @@ use crate::{
 const MAX_SEGMENTS: u64 = 1 << 20;
 /// More notes than thousands of CPUs write.
 const MAX_NOTES_LEN: u64 = 16 << 20;
+/// Bytes of notes that are read at a time.
+const NOTES_STEP: u64 = 64 << 10;
 
 /// The headers of an ELF64 core.
 #[derive(Clone, Debug)]
@@ -123,13 +125,20 @@ impl ElfCore {
         header: &ProgramHeader64<LE>,
     ) -> Result<(), FormatError> {
         let (offset, len) = (header.p_offset.get(LE), header.p_filesz.get(LE));
-        if self.notes.len() as u64 + len > MAX_NOTES_LEN {
+        // What is here already is no more than may be.
+        if len > MAX_NOTES_LEN - self.notes.len() as u64 {
             let problem = format!("notes of {len} bytes; at most {MAX_NOTES_LEN} are read");
             return Err(bad(at + 32, "p_filesz", problem));
         }
-        let mut notes = vec![0; len as usize];
-        read_exact(file, offset, &mut notes)?;
-        self.notes.extend(notes);
+        // In steps: the file may be shorter than it says.
+        let mut done = 0;
+        while done < len {
+            let here = self.notes.len();
+            let now = NOTES_STEP.min(len - done);
+            self.notes.resize(here + now as usize, 0);
+            read_exact(file, offset.saturating_add(done), &mut self.notes[here..])?;
+            done += now;
+        }
         Ok(())
     }
 

@@ -99,6 +99,12 @@ impl Flattened {
         let size = pieces.last().map_or(0, |piece| piece.end);
         Ok((Self { file, pieces, size }, is_whole))
     }
+
+    /// How many bytes the records hold; the size is what they say.
+    pub(super) fn held(&self) -> u64 {
+        // They do not overlap.
+        self.pieces.iter().map(|piece| piece.end - piece.start).sum()
+    }
 }
 
 /// Pieces that do not overlap, by their start.

@@ -36,8 +36,9 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Reads them out of a file that is in order.
-    pub(super) fn read(file: &dyn ReadAt) -> Result<Self, FormatError> {
+    /// Reads them out of a file that is in order, of which no more than `held` bytes are not gaps: a
+    /// small flattened file may be as large as it likes when it is in order.
+    pub(super) fn read(file: &dyn ReadAt, held: u64) -> Result<Self, FormatError> {
         let size = file.size().map_err(failed(0))?;
         let mut header = [0; HEADER_LEN];
         read_exact(file, 0, &mut header)?;
@@ -68,6 +69,10 @@ impl Header {
         let table = bitmaps + 2 * bitmap_len;
         if table > size {
             let problem = format!("the bitmaps end at {table:#x}, and the file at {size:#x}");
+            return Err(bad(at::BITMAP_BLOCKS, "bitmap_blocks", problem));
+        }
+        if 2 * bitmap_len > held {
+            let problem = format!("the records of the file have but {held:#x} bytes");
             return Err(bad(at::BITMAP_BLOCKS, "bitmap_blocks", problem));
         }
 

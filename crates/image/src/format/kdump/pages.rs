@@ -21,14 +21,15 @@ const WINDOW_LEN: u64 = 1 << 20;
 pub(super) fn open(file: Arc<dyn ReadAt>) -> Result<Image, FormatError> {
     let mut start = [0; 16];
     let is_flattened = file.read_exact_at(0, &mut start).is_ok() && start == flattened::SIGNATURE;
-    let (file, is_whole) = match is_flattened {
+    let (file, is_whole, held) = match is_flattened {
         true => {
             let (flattened, is_whole) = Flattened::open(file)?;
-            (Arc::new(flattened) as Arc<dyn ReadAt>, is_whole)
+            let held = flattened.held();
+            (Arc::new(flattened) as Arc<dyn ReadAt>, is_whole, held)
         }
-        false => (file, true),
+        false => (file, true, u64::MAX),
     };
-    let mut header = Header::read(&*file)?;
+    let mut header = Header::read(&*file, held)?;
     let facts = std::mem::take(&mut header.facts);
     // What a flattened file ends before looks like what it never had.
     let lost = if is_whole { Cause::NotInImage } else { Cause::Truncated };

@@ -1,0 +1,4 @@
+//! Whole images that are compressed. What is demanded stands in `exercise`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| memdump_fuzz::exercise::codecs(input));
