@@ -84,6 +84,11 @@ impl Extent {
         self.start <= other.start && other.end <= self.end
     }
 
+    /// The smallest extent that covers both.
+    pub fn hull(self, other: Extent) -> Extent {
+        Extent { start: self.start.min(other.start), end: self.end.max(other.end) }
+    }
+
     /// The addresses in both.
     pub fn intersection(self, other: Extent) -> Option<Extent> {
         Self::half_open(self.start.max(other.start), self.end.min(other.end)).ok()

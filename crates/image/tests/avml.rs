@@ -126,13 +126,50 @@ fn snappy_reads_what_is_written() {
     assert!(rest.is_empty() && found == bytes);
 }
 
+/// Where the records of an image begin and end, and whether they are compressed.
+fn records(image: &[u8]) -> Vec<(u64, u64, bool)> {
+    let mut records = Vec::new();
+    let mut rest = image;
+    while !rest.is_empty() {
+        let word = |at: usize| u64::from_le_bytes(rest[at..at + 8].try_into().unwrap());
+        let (first, last, is_compressed) = (word(8), word(16), rest.starts_with(b"AVML"));
+        let len = (last - first + 1) as usize;
+        let mut memory = vec![0; len];
+        let end = match is_compressed {
+            true => {
+                snap::read::FrameDecoder::new(&rest[32..]).read_exact(&mut memory).unwrap();
+                let ends = |end: usize| word(end) == (end - 32) as u64;
+                (32 + 10..32 + len).find(|&end| ends(end)).expect("Volatility would not end") + 8
+            }
+            false => 32 + len,
+        };
+        records.push((first / MIB, (last + 1) / MIB, is_compressed));
+        rest = &rest[end..];
+    }
+    records
+}
+
 #[test]
-fn what_does_not_shrink_is_a_lime_record() {
-    let noise = memory(4 << 20, false);
-    let image = write(&plan(&[(0, 8 * MIB)]), &[(0, &noise), (4 * MIB, &memory(4 << 20, true))]);
-    assert_eq!(image[..32], header(b"EMiL", 1, 0, 4 * MIB - 1));
-    assert_eq!(image[32 + (4 << 20)..][..32], header(b"AVML", 2, 4 * MIB, 8 * MIB - 1));
-    assert!(read(&image, 0, 4 << 20).unwrap() == noise);
+fn what_does_not_shrink_is_one_record_with_what_does() {
+    let (noise, text) = (memory(4 << 20, false), memory(4 << 20, true));
+    let parts: [&[u8]; 5] = [&text, &noise, &noise, &text, &noise];
+    let parts: Vec<_> = (0..).step_by(4 << 20).zip(parts).collect();
+    let image = write(&plan(&[(0, 20 * MIB)]), &parts);
+    assert_eq!(records(&image), [(0, 12, true), (12, 20, true)]);
+    for (addr, part) in parts {
+        assert!(read(&image, addr, part.len()).unwrap() == part);
+    }
+}
+
+#[test]
+fn what_does_not_shrink_anywhere_is_a_lime_record() {
+    let (noise, text) = (memory(36 << 20, false), memory(4 << 20, true));
+    let image = write(
+        &plan(&[(0, 40 * MIB), (64 * MIB, 68 * MIB)]),
+        &[(0, &noise), (36 * MIB, &text), (64 * MIB, &noise[..4 << 20])],
+    );
+    assert_eq!(records(&image), [(0, 32, false), (32, 40, true), (64, 68, false)]);
+    assert!(read(&image, 0, 36 << 20).unwrap() == noise);
 }
 
 #[test]

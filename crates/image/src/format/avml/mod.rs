@@ -33,8 +33,10 @@ pub(super) const FORMAT: Format = Format {
 /// The magic, as it stands in the file.
 const MAGIC: [u8; 4] = *b"AVML";
 const VERSION: u32 = 2;
-/// Memory in one record. AVML takes up to 16 MiB; with less, what is being compressed stays in the CPU's cache.
+/// Memory in one record, as a rule: what is being compressed stays in the CPU's cache.
 const BLOCK_LEN: u64 = 4 << 20;
+/// Memory in one record at most. AVML writes 16 MiB and reads any length; this much is kept until it shrinks.
+const MAX_RECORD_LEN: u64 = 32 << 20;
 /// Memory in one chunk at most (`framing_format.txt`, 4.2).
 const CHUNK_LEN: usize = 64 << 10;
 /// What a stream begins with: a chunk of type 0xff.
