@@ -67,7 +67,7 @@ fn build() -> Result<PathBuf> {
         .map_or_else(|| payload::workspace().join("target"), PathBuf::from);
     let folder = target.join("fuzz");
     let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--quiet", "--release", "--locked", "--target", PLATFORM, "--target-dir"])
+        .args(["build", "--quiet", "--release", "--target", PLATFORM, "--target-dir"])
         .arg(&folder)
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env("RUSTFLAGS", FLAGS.join(" "))
