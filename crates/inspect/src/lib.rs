@@ -1,0 +1,6 @@
+//! What the bytes of an address space mean: looking into memory, live or in an image.
+//!
+//! Everything here reads an [`AddressSpace`](memdump_image::AddressSpace) and does not know what is behind it. Not about
+//! where it came from (`memdump-live`, `memdump-image`) nor about how it is shown (the command).
+
+#![forbid(unsafe_code)]
