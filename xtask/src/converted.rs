@@ -11,8 +11,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use lab_guest::pattern::PAGE;
 
-use crate::consumers::avml;
-use crate::lab::guest::Guest;
+use crate::consumers::{avml, makedumpfile};
+use crate::lab::guest::{Guest, PORT};
 use crate::lab::image::{By, Format, Image};
 use crate::lab::initramfs::Program;
 use crate::lab::kernel::Series;
@@ -24,6 +24,8 @@ use crate::{command, setup};
 const LIMIT: Duration = Duration::from_secs(300);
 /// What the hypervisor's dump is led through; `padded` does not say where RAM is.
 const FORMATS: &[&str] = &["lime", "avml", "elf", "kdump", "kdump-zlib", "kdump-snappy", "padded"];
+/// What is left out of an image.
+const LESS: &str = "--exclude free,zero,cache,user";
 /// RAM of the guest, in MiB.
 const RAM: u64 = 512;
 
@@ -112,24 +114,45 @@ impl Tool {
         Ok(proved)
     }
 
-    /// A kdump without what nobody needs is small, and has all that debuggers look for.
+    /// A kdump without what nobody needs is small, and has all that debuggers look for: taken so, and made of a whole image, of
+    /// which makedumpfile makes the same.
     fn with_less(&self, guest: &mut Guest) -> Result<Vec<String>> {
-        let image = guest.collect("less")?;
-        guest.demand(&format!(
-            "memdump --quiet --exclude free,zero,cache,user --format kdump > {}",
-            crate::lab::guest::PORT
-        ))?;
-        guest.settle(&image)?;
-        let size = fs::metadata(&image)?.len();
-        let share = size as f64 / (RAM << 20) as f64;
-        ensure!(share < 0.25, "the image is {share:.2} of RAM");
-        let proved = vec![
-            format!("without free pages, zeros, page cache and processes: {share:.3} of RAM"),
-            with_drgn(guest, "kdump without them", &image)?,
-            with_crash(guest, "kdump without them", &image)?,
-        ];
-        guest.discard(&image)?;
+        let taken = guest.collect("less")?;
+        guest.demand(&format!("memdump --quiet {LESS} --format kdump > {PORT}"))?;
+        guest.settle(&taken)?;
+        let whole = acquire(guest, Format::Elf.name())?;
+        let arguments: Vec<&str> = LESS.split(' ').collect();
+        let converted = self.convert(&whole, "less.kdump", &arguments)?;
+        let peer = self.path("peer.kdump");
+        makedumpfile::leave_out(&whole, &peer)?;
+        let mut proved = Vec::new();
+        for (what, image) in [("taken", &taken), ("converted", &converted)] {
+            let share = self.present(image)? as f64 / (RAM << 20) as f64;
+            ensure!(share < 0.25, "the image that was {what} has {share:.2} of RAM");
+            proved.push(format!(
+                "{what} without free pages, zeros, page cache and processes: {share:.3} of RAM"
+            ));
+            let what = format!("kdump {what} without them");
+            proved.push(with_drgn(guest, &what, image)?);
+            proved.push(with_crash(guest, &what, image)?);
+        }
+        let (ours, theirs) = (self.present(&converted)?, self.present(&peer)?);
+        let ratio = ours as f64 / theirs as f64;
+        ensure!((0.98..1.02).contains(&ratio), "makedumpfile keeps {theirs} bytes, memdump {ours}");
+        proved.push(format!(
+            "of the same image makedumpfile keeps {theirs} bytes and memdump {ours}"
+        ));
+        guest.discard(&taken)?;
+        guest.discard(&whole)?;
         Ok(proved)
+    }
+
+    /// How much memory an image has.
+    fn present(&self, image: &Path) -> Result<u64> {
+        let mut info = Command::new(&self.memdump);
+        let said = command::run(info.args(["info", "--json"]).arg(image), LIMIT)?;
+        let said: serde_json::Value = serde_json::from_str(&said)?;
+        said["present"].as_u64().context("info does not say how much is present")
     }
 }
 

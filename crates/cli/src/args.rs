@@ -123,12 +123,6 @@ pub(crate) enum Excluded {
     User,
 }
 
-/// What can be told of an image by its bytes alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ExcludedOfImage {
-    Zero,
-}
-
 #[derive(Args, Debug)]
 pub(crate) struct DumpArgs {
     #[command(flatten)]
@@ -464,9 +458,10 @@ pub(crate) struct ConvertArgs {
     /// Only regions of this kind, as `info` names them
     #[arg(long, value_name = "KIND")]
     pub(crate) kind: Vec<String>,
-    /// Leave out pages that hold nothing but zeros
-    #[arg(long, value_name = "WHAT")]
-    pub(crate) exclude: Option<ExcludedOfImage>,
+    /// Leave out memory of these uses, as the kernel's page structures in the image tell them; it is listed, and kdump keeps it
+    /// apart from zeros
+    #[arg(long, value_name = "WHAT,…", value_delimiter = ',')]
+    pub(crate) exclude: Vec<Excluded>,
     /// What the image is, where it does not say so itself
     #[arg(long, value_name = "FORMAT", value_parser = readable_names())]
     pub(crate) input_format: Option<String>,

@@ -1,6 +1,7 @@
 //! The one trait that everything is read through.
 
 use std::io;
+use std::sync::Arc;
 
 use crate::{Cause, Extent, MemoryMap};
 
@@ -38,6 +39,25 @@ pub trait AddressSpace: Send + Sync {
         let Some(run) = runs.first() else { return Ok(0) };
         let len = usize::try_from(run.extent.len()).unwrap_or(usize::MAX).min(buf.len());
         self.read_at(run.extent.start(), &mut buf[..len])
+    }
+}
+
+/// A space that others hold too.
+impl AddressSpace for Arc<dyn AddressSpace> {
+    fn map(&self) -> &MemoryMap {
+        (**self).map()
+    }
+
+    fn read_at(&self, addr: u64, buf: &mut [u8]) -> Result<usize, ReadError> {
+        (**self).read_at(addr, buf)
+    }
+
+    fn survey(&self, extent: Extent) -> Result<Vec<Run>, ReadError> {
+        (**self).survey(extent)
+    }
+
+    fn read_runs(&self, runs: &[Run], buf: &mut [u8]) -> Result<usize, ReadError> {
+        (**self).read_runs(runs, buf)
     }
 }
 

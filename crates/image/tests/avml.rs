@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use memdump_image::format::Format;
+use memdump_image::format::{Format, Output};
 use memdump_image::{
     Chunk, Content, Extent, Facts, MemoryMap, Plan, ReadError, Region, RegionKind, Space,
 };
@@ -34,9 +34,37 @@ fn memory(len: usize, shrinks: bool) -> Vec<u8> {
         .collect()
 }
 
+/// A pipe: what is written stays.
+struct Pipe<'a>(&'a mut Vec<u8>);
+
+impl Write for Pipe<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Output for Pipe<'_> {}
+
+/// Writes an image to a file.
 fn write(plan: &Plan, parts: &[(u64, &[u8])]) -> Vec<u8> {
     let mut image = Vec::new();
-    let mut writer = (avml().writer)(&mut image);
+    write_to(&mut image, plan, parts);
+    image
+}
+
+/// Writes an image to a pipe.
+fn stream(plan: &Plan, parts: &[(u64, &[u8])]) -> Vec<u8> {
+    let mut image = Vec::new();
+    write_to(&mut Pipe(&mut image), plan, parts);
+    image
+}
+
+fn write_to(output: &mut dyn Output, plan: &Plan, parts: &[(u64, &[u8])]) {
+    let mut writer = (avml().writer)(output);
     writer.begin(plan).unwrap();
     for (addr, bytes) in parts {
         for (index, piece) in bytes.chunks(1 << 20).enumerate() {
@@ -45,8 +73,6 @@ fn write(plan: &Plan, parts: &[(u64, &[u8])]) -> Vec<u8> {
         }
     }
     writer.finish("").unwrap();
-    drop(writer);
-    image
 }
 
 fn header(magic: &[u8], version: u32, first: u64, last: u64) -> Vec<u8> {
@@ -154,22 +180,39 @@ fn what_does_not_shrink_is_one_record_with_what_does() {
     let (noise, text) = (memory(4 << 20, false), memory(4 << 20, true));
     let parts: [&[u8]; 5] = [&text, &noise, &noise, &text, &noise];
     let parts: Vec<_> = (0..).step_by(4 << 20).zip(parts).collect();
-    let image = write(&plan(&[(0, 20 * MIB)]), &parts);
-    assert_eq!(records(&image), [(0, 12, true), (12, 20, true)]);
-    for (addr, part) in parts {
-        assert!(read(&image, addr, part.len()).unwrap() == part);
+    let plan = plan(&[(0, 20 * MIB)]);
+    for image in [write(&plan, &parts), stream(&plan, &parts)] {
+        assert_eq!(records(&image), [(0, 12, true), (12, 20, true)]);
+        for (addr, part) in &parts {
+            assert!(read(&image, *addr, part.len()).unwrap() == *part);
+        }
     }
 }
 
 #[test]
-fn what_does_not_shrink_anywhere_is_a_lime_record() {
-    let (noise, text) = (memory(36 << 20, false), memory(4 << 20, true));
-    let image = write(
-        &plan(&[(0, 40 * MIB), (64 * MIB, 68 * MIB)]),
-        &[(0, &noise), (36 * MIB, &text), (64 * MIB, &noise[..4 << 20])],
+fn much_noise_needs_what_shrinks_before_it_or_after() {
+    let (noise, text) = (memory(40 << 20, false), memory(4 << 20, true));
+    let (before, after, alone) = (0, 64 * MIB, 128 * MIB);
+    let plan = plan(&[(0, 44 * MIB), (after, after + 44 * MIB), (alone, alone + 4 * MIB)]);
+    let parts = [
+        (before, &text[..]),
+        (before + 4 * MIB, &noise[..]),
+        (after, &noise[..]),
+        (after + 40 * MIB, &text[..]),
+        (alone, &noise[..4 << 20]),
+    ];
+    let file = write(&plan, &parts);
+    assert_eq!(records(&file), [(0, 44, true), (64, 108, true), (128, 132, false)]);
+    let pipe = stream(&plan, &parts);
+    assert_eq!(
+        records(&pipe),
+        [(0, 32, true), (32, 44, false), (64, 96, false), (96, 108, true), (128, 132, false)]
     );
-    assert_eq!(records(&image), [(0, 32, false), (32, 40, true), (64, 68, false)]);
-    assert!(read(&image, 0, 36 << 20).unwrap() == noise);
+    for image in [file, pipe] {
+        for (addr, part) in parts {
+            assert!(read(&image, addr, part.len()).unwrap() == part);
+        }
+    }
 }
 
 #[test]

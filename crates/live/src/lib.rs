@@ -20,6 +20,5 @@ mod sys;
 pub use check::{Preflight, PreflightRange, PreflightSource, preflight};
 pub use machine::{here, peak_memory, since_boot};
 pub use open::{Choice, OpenError, Opened, Recheck, Request, open};
-pub use physical::exclude::Exclude;
 pub use physical::{SOURCES, Source};
 pub use refusal::{Reason, Refusal};

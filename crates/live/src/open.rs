@@ -4,13 +4,12 @@ use std::fmt;
 use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use memdump_image::{AddressSpace, Facts, Hole, Space};
+use memdump_image::{AddressSpace, Exclude, Excluding, Facts, Hole, Space};
 
 use crate::kernel;
 use crate::machine::Machine;
-use crate::physical::exclude::{Exclude, Excluding};
+use crate::physical::exclude::PageFlags;
 use crate::physical::{self, Physical, SOURCES, Source, device, kcore, reserved, trial};
 use crate::refusal::{Reason, Refusal};
 
@@ -186,15 +185,16 @@ fn finish(
         _ if request.include_reserved => {
             let (space, unavailable) = reserved::add(machine, space);
             notes.extend(unavailable);
-            Box::new(Shared(space))
+            Box::new(space)
         }
-        _ => Box::new(Shared(space)),
+        _ => Box::new(space),
     };
     let space: Box<dyn AddressSpace> = match request.exclude {
         exclude if exclude.is_empty() => space,
         exclude => {
-            let excluding = Excluding::new(space, exclude, &machine.proc);
-            Box::new(excluding.map_err(|error| Reason::NoPageFlags(error.to_string()))?)
+            let flags = PageFlags::open(&machine.proc)
+                .map_err(|error| Reason::NoPageFlags(error.to_string()))?;
+            Box::new(Excluding::new(space, exclude, flags, physical::page_size()))
         }
     };
     tracing::info!("{} bytes in {} regions", space.map().total(), space.map().regions().len());
@@ -212,17 +212,4 @@ fn finish(
         refused: Vec::new(),
         recheck,
     })
-}
-
-/// A space that others hold too.
-struct Shared(Arc<dyn AddressSpace>);
-
-impl AddressSpace for Shared {
-    fn map(&self) -> &memdump_image::MemoryMap {
-        self.0.map()
-    }
-
-    fn read_at(&self, addr: u64, buf: &mut [u8]) -> Result<usize, memdump_image::ReadError> {
-        self.0.read_at(addr, buf)
-    }
 }

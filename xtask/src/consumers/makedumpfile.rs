@@ -1,4 +1,4 @@
-//! makedumpfile, on flattened kdump images. It is not asked to read memory: only to put a file in order.
+//! makedumpfile: it puts flattened kdump images in order, and leaves out of an image what nobody needs.
 
 use std::path::Path;
 use std::process::Command;
@@ -20,5 +20,18 @@ pub(crate) fn put_in_order(flattened: &Path, output: &Path) -> Result<()> {
     makedumpfile.args(["-c", "makedumpfile -R \"$2\" < \"$1\"", "sh"]).arg(flattened).arg(output);
     command::run(&mut makedumpfile, LIMIT)
         .with_context(|| format!("put {} in order with makedumpfile", flattened.display()))?;
+    Ok(())
+}
+
+/// Makes a kdump image of an ELF one without zeros, page cache, memory of processes and free pages (`-d 31`).
+///
+/// # Errors
+/// Where makedumpfile cannot be run, or does not read the image.
+pub(crate) fn leave_out(image: &Path, output: &Path) -> Result<()> {
+    setup::apt(&["makedumpfile"])?;
+    let mut makedumpfile = Command::new("makedumpfile");
+    makedumpfile.args(["-c", "-d", "31"]).arg(image).arg(output);
+    command::run(&mut makedumpfile, LIMIT)
+        .with_context(|| format!("filter {} with makedumpfile", image.display()))?;
     Ok(())
 }

@@ -66,6 +66,8 @@ struct Row {
 /// # Errors
 /// Where Volatility does not recognise the image, or finds no process in it.
 pub(crate) fn processes(image: &Path, symbols: &Symbols) -> Result<Vec<Task>> {
+    // For AVML's images.
+    setup::apt(&["libsnappy1v5"])?;
     let cache = setup::cache_dir()?.join("volatility");
     fs::create_dir_all(&cache).with_context(|| format!("create {}", cache.display()))?;
     let mut volatility = Command::new(setup::venv()?);

@@ -13,7 +13,7 @@ use memdump_sink::Request;
 use super::manifest::Written;
 use super::open::{self, Opened};
 use super::write::{Job, MapFile, Wanted, default_readers, json_holes};
-use crate::args::{ConvertArgs, ExcludedOfImage, ProgressStyle};
+use crate::args::{ConvertArgs, Excluded, ProgressStyle};
 use crate::exit::{Exit, UsageError};
 use crate::log;
 use crate::progress::{Progress, print_json};
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &ConvertArgs) -> anyhow::Result<Exit> {
             read_size: CopyOptions::DEFAULT_READ_SIZE,
             readers: args.readers.map_or_else(default_readers, usize::from),
             limit: None,
-            no_zeros: args.exclude == Some(ExcludedOfImage::Zero),
+            no_zeros: args.exclude.contains(&Excluded::Zero),
         },
         progress: args.progress,
         quiet: args.quiet,
@@ -60,13 +60,14 @@ pub(crate) fn run(args: &ConvertArgs) -> anyhow::Result<Exit> {
     let map = select(args, opened.map())?;
     let is_whole = map.total() == opened.map().total();
     if is_whole
-        && !job.options.no_zeros
+        && args.exclude.is_empty()
         && format.name == opened.format.name
         && format.name != "raw"
     {
         return repack(&job, &opened);
     }
 
+    let opened = opened.without(&args.exclude)?;
     let present = survey(&opened, &map);
     let mut plan = Plan::whole(map, opened.page_size(), opened.image.facts.clone());
     if let Space::Process(_) = plan.map.space() {

@@ -8,7 +8,11 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use memdump_image::codec::{self, Codec};
 use memdump_image::format::{self, FORMATS, Format, Image, OpenError};
-use memdump_image::{MemoryMap, ReadAt};
+use memdump_image::{AddressSpace, Excluding, MemoryMap, ReadAt, Space};
+use memdump_inspect::kernel::PageStructs;
+
+use super::select::uses;
+use crate::args::Excluded;
 
 /// An image file that was opened.
 pub(super) struct Opened {
@@ -31,6 +35,26 @@ impl Opened {
         let info = self.image.facts.vmcoreinfo.as_ref();
         let said = info.and_then(|info| info.get("PAGESIZE")?.parse::<u64>().ok());
         said.filter(|size| size.is_power_of_two() && (512..=1 << 24).contains(size)).unwrap_or(4096)
+    }
+
+    /// The same without memory of these uses, as the page structures in it tell them.
+    pub(super) fn without(mut self, excluded: &[Excluded]) -> anyhow::Result<Self> {
+        let exclude = uses(excluded);
+        if exclude.is_empty() {
+            return Ok(self);
+        }
+        let refused = "cannot tell what the pages of this image were used for (--exclude)";
+        let space: Arc<dyn AddressSpace> = self.image.space.into();
+        if space.map().space() != Space::Physical {
+            bail!("{refused}: it holds {} memory, and no page structures", space.map().space());
+        }
+        let info = self.image.facts.vmcoreinfo.as_ref();
+        let info = info.with_context(|| format!("{refused}: it carries no VMCOREINFO"))?;
+        let machine = self.image.facts.machine.as_deref();
+        let uses = PageStructs::find(Arc::clone(&space), info, machine).context(refused)?;
+        let page_size = info.page_size().unwrap_or(4096);
+        self.image.space = Box::new(Excluding::new(Box::new(space), exclude, uses, page_size));
+        Ok(self)
     }
 }
 

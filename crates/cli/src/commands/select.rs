@@ -4,13 +4,14 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::Context;
+use memdump_image::codec::Codec;
 use memdump_image::format::Format;
-use memdump_image::{AddressSpace, Hole, Plan, Space};
-use memdump_live::{Choice, Exclude, Recheck, SOURCES};
+use memdump_image::{AddressSpace, Exclude, Hole, Plan, Space};
+use memdump_live::{Choice, Recheck, SOURCES};
 
+use super::open::{self, Opened};
 use crate::args::{Excluded, Include, SelectArgs};
 use crate::exit::UsageError;
 use crate::size;
@@ -54,13 +55,15 @@ pub(super) fn open(
 ) -> anyhow::Result<Selection> {
     let space = if args.kernel { Space::Kernel } else { Space::Physical };
     let selection = match image(&args.source)? {
-        Some((image, format)) => {
-            let source = format!("{} ({} image)", Path::new(&args.source).display(), format.name);
-            let map = image.space.map().clone();
-            let plan = Plan::whole(map, page_size(&image.facts), image.facts);
+        Some(opened) => {
+            let opened = opened.without(exclude)?;
+            let source =
+                format!("{} ({} image)", Path::new(&args.source).display(), opened.format.name);
+            let map = opened.map().clone();
+            let plan = Plan::whole(map, opened.page_size(), opened.image.facts);
             let recheck = Box::new(|| Ok(Vec::new()));
             let (omitted, notes) = (Vec::new(), Vec::new());
-            Selection { space: image.space, plan, source, omitted, notes, recheck }
+            Selection { space: opened.image.space, plan, source, omitted, notes, recheck }
         }
         None => live(args, exclude, space, trial)?,
     };
@@ -89,11 +92,7 @@ fn live(
     let opened = memdump_live::open(&memdump_live::Request {
         space,
         choice,
-        exclude: Exclude {
-            free: exclude.contains(&Excluded::Free),
-            cache: exclude.contains(&Excluded::Cache),
-            user: exclude.contains(&Excluded::User),
-        },
+        exclude: uses(exclude),
         include_reserved: args.include.contains(&Include::Reserved),
         direct_map: args.direct_map,
         trial,
@@ -110,29 +109,29 @@ fn live(
     })
 }
 
-/// The machine's page size as its VMCOREINFO says it; every other machine here has 4 KiB pages.
-fn page_size(facts: &memdump_image::Facts) -> u64 {
-    facts.vmcoreinfo.as_ref().and_then(|info| info.page_size()).unwrap_or(4096)
+/// The uses of pages among what is excluded.
+pub(super) fn uses(excluded: &[Excluded]) -> Exclude {
+    Exclude {
+        free: excluded.contains(&Excluded::Free),
+        cache: excluded.contains(&Excluded::Cache),
+        user: excluded.contains(&Excluded::User),
+    }
 }
 
 /// Opens `source` as a memory image, where it is a regular file that begins like one. ELF files are
 /// left to the live sources: a kcore elsewhere is one too.
-fn image(
-    source: &OsStr,
-) -> anyhow::Result<Option<(memdump_image::format::Image, &'static Format)>> {
+fn image(source: &OsStr) -> anyhow::Result<Option<Opened>> {
     let path = Path::new(source);
     if source == "auto" || !path.is_file() {
         return Ok(None);
     }
     let failed = || format!("cannot open the memory image {}", path.display());
-    let mut file = File::open(path).with_context(failed)?;
-    let mut head = [0; 16];
-    let read = file.read(&mut head).with_context(failed)?;
-    match Format::detect(&head[..read]) {
-        Some(format) if format.name != "elf" => {
-            let Some(open) = format.open else { return Ok(None) };
-            Ok(Some((open(Arc::new(file)).with_context(failed)?, format)))
-        }
-        _ => Ok(None),
+    let file = File::open(path).with_context(failed)?;
+    let mut head = Vec::new();
+    file.take(16).read_to_end(&mut head).with_context(failed)?;
+    let format = Format::detect(&head).filter(|format| format.name != "elf");
+    match format.is_some() || Codec::detect(&head).is_some() {
+        true => open::open(path, None, None).map(Some),
+        false => Ok(None),
     }
 }

@@ -5,15 +5,13 @@
 //! not RAM, such as a device's registers, is not read. On other machines `/proc/vmallocinfo` names
 //! the areas, and kcore is read by virtual address.
 
-mod page_tables;
-
 use std::path::Path;
 use std::sync::Arc;
 
 use memdump_image::format::Segment;
 use memdump_image::{
-    AddressSpace, Cause, Extent, ExtentSet, MemoryMap, ReadError, Region, RegionKind, Space,
-    VmCoreInfo,
+    AddressSpace, Cause, Extent, ExtentSet, MemoryMap, PageTables, ReadError, Region, RegionKind,
+    Space, Translation, VmCoreInfo,
 };
 
 use crate::machine::Machine;
@@ -21,7 +19,6 @@ use crate::physical::kcore::{KernelSegments, KernelView};
 use crate::physical::page_size;
 use crate::proc::vmallocinfo;
 use crate::refusal::Reason;
-use page_tables::{Mapping, PageTables};
 
 /// What is needed to find the kernel's virtual memory.
 pub(crate) struct Source<'a> {
@@ -60,7 +57,8 @@ pub(crate) fn unmapped(
     if machine_name != Some("x86_64") {
         return None;
     }
-    let tables = PageTables::find(physical, info?, image).ok()?;
+    let info = info?;
+    let tables = PageTables::new(physical, info, top_table(info, image).ok()?);
     let mut unmapped = Vec::new();
     for region in physical.map().regions() {
         let virt = Extent::with_len(region.counterpart?, region.extent.len()).ok()?;
@@ -73,6 +71,16 @@ pub(crate) fn unmapped(
         }));
     }
     Some(unmapped.into_iter().collect())
+}
+
+/// Where the topmost page table is in physical memory: in the kernel's image, whose segments have physical addresses.
+fn top_table(info: &VmCoreInfo, image: &[Segment]) -> Result<u64, String> {
+    let top = info.symbol("swapper_pg_dir").ok_or("VMCOREINFO lacks swapper_pg_dir")?;
+    let inside = |segment: &&Segment| {
+        top.checked_sub(segment.vaddr).is_some_and(|within| within < segment.memory_size)
+    };
+    let segment = image.iter().find(inside).ok_or("swapper_pg_dir is not in the image")?;
+    Ok(segment.paddr.wrapping_add(top - segment.vaddr))
 }
 
 /// A part of the kernel's address space and what it is for.
@@ -130,12 +138,13 @@ fn by_page_tables(source: &Source<'_>, areas: &[Area]) -> Result<Kernel, String>
         return Err("page tables are walked on x86-64 only".into());
     }
     let info = source.vmcoreinfo.ok_or("there is no VMCOREINFO")?;
-    let tables = PageTables::find(&*source.physical, info, &source.segments.image)?;
+    let top = top_table(info, &source.segments.image)?;
+    let tables = PageTables::new(&*source.physical, info, top);
     let ram = source.physical.map().extents();
     let mut mappings = Vec::new();
     let mut regions = Vec::new();
     for area in areas {
-        let found = tables.mapped(area.extent)?;
+        let found = tables.mapped(area.extent).map_err(|error| error.to_string())?;
         let found = found.into_iter().flat_map(|mapping| mapping.within(&ram));
         let start = mappings.len();
         mappings.extend(found);
@@ -145,7 +154,7 @@ fn by_page_tables(source: &Source<'_>, areas: &[Area]) -> Result<Kernel, String>
         for region in source.physical.map().regions() {
             let Some(virt) = region.counterpart else { continue };
             let virt = Extent::with_len(virt, region.extent.len()).map_err(|e| e.to_string())?;
-            let mapping = Mapping { virt, phys: region.extent.start() };
+            let mapping = Translation { virt, phys: region.extent.start() };
             regions.extend(regions_of(&[mapping], RegionKind::DirectMap));
             mappings.push(mapping);
         }
@@ -160,7 +169,7 @@ fn by_page_tables(source: &Source<'_>, areas: &[Area]) -> Result<Kernel, String>
 
 /// One region for each run of virtual addresses; its counterpart is known where the run is one in
 /// physical memory too.
-fn regions_of(mappings: &[Mapping], kind: RegionKind) -> Vec<Region> {
+fn regions_of(mappings: &[Translation], kind: RegionKind) -> Vec<Region> {
     let runs: ExtentSet = mappings.iter().map(|mapping| mapping.virt).collect();
     let mut rest = mappings;
     let region = |run: Extent| {
@@ -178,7 +187,7 @@ fn regions_of(mappings: &[Mapping], kind: RegionKind) -> Vec<Region> {
 struct Kernel {
     map: MemoryMap,
     /// Ascending by virtual address.
-    mappings: Vec<Mapping>,
+    mappings: Vec<Translation>,
     physical: Arc<dyn AddressSpace>,
 }
 

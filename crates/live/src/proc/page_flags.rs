@@ -2,7 +2,7 @@
 //!
 //! Bits: `include/uapi/linux/kernel-page-flags.h`.
 
-use memdump_image::Cause;
+use memdump_image::{Cause, PageUse};
 
 /// `KPF_HWPOISON`: the frame has a hardware memory error.
 const HWPOISON: u64 = 1 << 19;
@@ -22,26 +22,16 @@ const ANON: u64 = 1 << 12;
 /// `KPF_SWAPBACKED`: shared memory and tmpfs, which have no other place.
 const SWAPBACKED: u64 = 1 << 14;
 
-/// What a frame is used for, where it is no memory of the kernel's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Use {
-    Free,
-    /// Content of files, which can be read from them.
-    Cache,
-    /// Anonymous memory of processes, and shared memory.
-    User,
-}
-
 /// What a frame with these flags is used for; none where it may be the kernel's.
-pub(crate) fn use_of(flags: u64) -> Option<Use> {
+pub(crate) fn use_of(flags: u64) -> Option<PageUse> {
     if flags & (SLAB | NOPAGE | HWPOISON | OFFLINE) != 0 {
         None
     } else if flags & BUDDY != 0 {
-        Some(Use::Free)
+        Some(PageUse::Free)
     } else if flags & ANON != 0 || flags & LRU != 0 && flags & SWAPBACKED != 0 {
-        Some(Use::User)
+        Some(PageUse::User)
     } else if flags & LRU != 0 {
-        Some(Use::Cache)
+        Some(PageUse::Cache)
     } else {
         None
     }

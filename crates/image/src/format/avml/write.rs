@@ -1,11 +1,12 @@
 //! The writer: a block of memory is gathered and compressed by all CPUs, and becomes a record.
 //!
 //! Volatility 3 never ends reading a stream that is as long as its memory, and takes no LiME record in such a file. So a block that
-//! does not shrink is put into one record with those about it. Only a longer run than [`MAX_RECORD_LEN`] of memory that does not
-//! shrink becomes a LiME record, which AVML reads.
+//! does not shrink is put into one record with those about it: of any length where the record's header can be written over when its
+//! end is known, and of [`MAX_RECORD_LEN`] in a pipe. A longer run there becomes a LiME record, which AVML reads.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
+use std::mem;
 
 use rayon::prelude::*;
 use snap::write::FrameEncoder;
@@ -22,21 +23,35 @@ pub(super) struct Writer<'a> {
     block: Option<Extent>,
     /// Its memory so far.
     memory: Vec<u8>,
-    /// What is compressed and not written.
+    /// The record that is not ended.
     record: Option<Record>,
+    /// Bytes written.
+    len: u64,
 }
 
 /// Blocks that touch, compressed.
 struct Record {
     extent: Extent,
+    /// Bytes of its stream.
+    len: u64,
+    /// Where in the file it begins, once that is written.
+    place: Option<u64>,
+    /// Chunks that are not written.
     chunks: Vec<Vec<u8>>,
-    /// The memory itself, for as long as it does not shrink.
+    /// The memory itself, for as long as it does not shrink and nothing is written.
     memory: Vec<u8>,
 }
 
 impl<'a> Writer<'a> {
     pub(super) fn new(output: &'a mut dyn Output) -> Self {
-        Self { output, ahead: VecDeque::new(), block: None, memory: Vec::new(), record: None }
+        Self {
+            output,
+            ahead: VecDeque::new(),
+            block: None,
+            memory: Vec::new(),
+            record: None,
+            len: 0,
+        }
     }
 
     /// Writes the present block, filled up with zeros, and begins the next; whether there is one.
@@ -50,15 +65,50 @@ impl<'a> Writer<'a> {
         Ok(self.block.is_some())
     }
 
-    /// Writes the record before, or makes it one with the next.
+    /// Ends the record before, or makes it one with the next.
     fn put_record(&mut self, mut next: Record) -> io::Result<()> {
+        let limit = if self.output.is_positional() { u64::MAX } else { MAX_RECORD_LEN };
         match self.record.take() {
-            Some(before) if before.wants(&next) => next = before.joined(next),
-            Some(before) => before.write(self.output)?,
+            Some(before) if before.wants(&next, limit) => next = before.joined(next),
+            Some(before) => self.end(before)?,
             None => {}
+        }
+        if self.output.is_positional() && (next.shrinks() || next.extent.len() >= MAX_RECORD_LEN) {
+            self.write(&mut next)?;
         }
         self.record = Some(next);
         Ok(())
+    }
+
+    /// Writes what is not written of a record; its header says how far it goes by now.
+    fn write(&mut self, record: &mut Record) -> io::Result<()> {
+        if record.place.is_none() {
+            record.place = Some(self.len);
+            self.put_bytes(&lime::record(MAGIC, VERSION, record.extent))?;
+            self.put_bytes(&IDENTIFIER)?;
+        }
+        for chunk in mem::take(&mut record.chunks) {
+            self.put_bytes(&chunk)?;
+        }
+        record.memory = Vec::new();
+        Ok(())
+    }
+
+    fn end(&mut self, mut record: Record) -> io::Result<()> {
+        if record.place.is_none() && !record.shrinks() {
+            self.put_bytes(&lime::header(record.extent))?;
+            return self.put_bytes(&record.memory);
+        }
+        if let Some(place) = record.place {
+            self.output.write_at(place, &lime::record(MAGIC, VERSION, record.extent))?;
+        }
+        self.write(&mut record)?;
+        self.put_bytes(&record.len.to_le_bytes())
+    }
+
+    fn put_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.len += bytes.len() as u64;
+        self.output.write_all(bytes)
     }
 
     /// Puts memory at `addr` into its block: `bytes`, or `len` zeros.
@@ -101,65 +151,59 @@ impl ImageWriter for Writer<'_> {
 
     fn finish(&mut self, _: &str) -> io::Result<()> {
         while self.next_block()? {}
-        self.record.take().map_or(Ok(()), |record| record.write(self.output))
+        self.record.take().map_or(Ok(()), |record| self.end(record))
     }
 }
 
 impl Record {
     fn new(extent: Extent, memory: &[u8]) -> io::Result<Self> {
-        let chunks: io::Result<_> = memory.par_chunks(CHUNK_LEN).map(frame).collect();
-        let mut record = Self { extent, chunks: chunks?, memory: Vec::new() };
+        let chunks: io::Result<Vec<_>> = memory.par_chunks(CHUNK_LEN).map(frame).collect();
+        let chunks = chunks?;
+        let len = chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
+        let len = len + IDENTIFIER.len() as u64;
+        let mut record = Self { extent, len, place: None, chunks, memory: Vec::new() };
         if !record.shrinks() {
             record.memory = memory.to_vec();
         }
         Ok(record)
     }
 
-    /// Bytes of the stream.
-    fn len(&self) -> u64 {
-        IDENTIFIER.len() as u64 + self.chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>()
-    }
-
     /// Whether the file is no longer with it than with a LiME record.
     fn shrinks(&self) -> bool {
-        self.len() + TRAILER_LEN <= self.extent.len()
+        shrinks(self.extent.len(), self.len)
     }
 
-    /// Whether the next one is to be one with this: both shrink then, or neither did before.
-    fn wants(&self, next: &Self) -> bool {
-        let len = self.extent.len() + next.extent.len();
-        let stream = self.len() + next.len() - IDENTIFIER.len() as u64;
+    /// Whether the next one is to be one with this, as one of both needs the other.
+    fn wants(&self, next: &Self, limit: u64) -> bool {
+        let memory = self.extent.len().saturating_add(next.extent.len());
+        let stream = self.len + next.len - IDENTIFIER.len() as u64;
+        let is_written = self.place.is_some();
         self.extent.end() == next.extent.start()
-            && len <= MAX_RECORD_LEN
+            && memory <= limit
             && match (self.shrinks(), next.shrinks()) {
                 (true, true) => false,
                 (false, false) => true,
-                _ => stream + TRAILER_LEN <= len,
+                // What is written in vain so far goes on until it is not.
+                (false, true) => is_written || shrinks(memory, stream),
+                (true, false) => shrinks(memory, stream),
             }
     }
 
     fn joined(self, next: Self) -> Self {
-        let mut joined = Self { extent: self.extent.hull(next.extent), ..self };
+        let len = self.len + next.len - IDENTIFIER.len() as u64;
+        let mut joined = Self { extent: self.extent.hull(next.extent), len, ..self };
         joined.chunks.extend(next.chunks);
-        match joined.shrinks() {
+        match joined.shrinks() || joined.place.is_some() {
             true => joined.memory = Vec::new(),
             false => joined.memory.extend_from_slice(&next.memory),
         }
         joined
     }
+}
 
-    fn write(&self, output: &mut dyn Output) -> io::Result<()> {
-        if !self.shrinks() {
-            output.write_all(&lime::header(self.extent))?;
-            return output.write_all(&self.memory);
-        }
-        output.write_all(&lime::record(MAGIC, VERSION, self.extent))?;
-        output.write_all(&IDENTIFIER)?;
-        for chunk in &self.chunks {
-            output.write_all(chunk)?;
-        }
-        output.write_all(&self.len().to_le_bytes())
-    }
+/// Whether a record of so many bytes of memory in a stream of `len` bytes takes no more than a LiME record.
+fn shrinks(memory: u64, len: u64) -> bool {
+    len + TRAILER_LEN <= memory
 }
 
 /// One chunk of a stream.

@@ -1,14 +1,12 @@
-//! The kernel's page tables on x86-64, read through physical memory.
+//! The kernel's page tables on x86-64, read through physical memory, live or in an image.
 //!
 //! Layout: Intel SDM volume 3, chapter 5 (4-level and 5-level paging): tables of 512 entries of 8
 //! bytes; bit 0 present, bit 7 of a level above the last a large page, bits 12 to 51 the address.
-//! Where the top table is: VMCOREINFO's `SYMBOL(swapper_pg_dir)`, a virtual address in the kernel's
-//! image. Their content is as hostile as any input: depth, tables and results are bounded.
+//! Their content is as hostile as any input: depth, tables and results are bounded.
 
 use std::cell::Cell;
 
-use memdump_image::format::Segment;
-use memdump_image::{AddressSpace, Extent, ExtentSet, VmCoreInfo};
+use crate::{AddressSpace, Extent, ExtentSet, VmCoreInfo};
 
 const ENTRIES: u64 = 512;
 const TABLE_LEN: usize = 4096;
@@ -16,23 +14,44 @@ const PRESENT: u64 = 1;
 const LARGE: u64 = 1 << 7;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 /// 24 MiB of them: with more, another way is taken than to keep them all.
-const MAX_MAPPINGS: usize = 1 << 20;
+const MAX_TRANSLATIONS: usize = 1 << 20;
+/// `__START_KERNEL_map` (`arch/x86/include/asm/page_64_types.h`): where the kernel's image is mapped from, `phys_base` being there.
+const START_KERNEL_MAP: u64 = 0xffff_ffff_8000_0000;
+
+/// Why the page tables cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PageTablesError {
+    /// They refer to each other in circles, or are no page tables.
+    #[error("the page tables have more tables than RAM has pages")]
+    TooManyTables,
+    /// What is mapped lies in too many pieces.
+    #[error("the page tables map more than {MAX_TRANSLATIONS} runs")]
+    TooManyRuns,
+    /// Where they are is not known.
+    #[error("VMCOREINFO lacks {0}")]
+    Lacking(&'static str),
+}
 
 /// A run of virtual addresses and where it stands in physical memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mapping {
-    pub(super) virt: Extent,
-    pub(super) phys: u64,
+pub struct Translation {
+    /// The virtual addresses.
+    pub virt: Extent,
+    /// The physical address of the first.
+    pub phys: u64,
 }
 
-impl Mapping {
+impl Translation {
     /// The parts of it that stand in `ram`.
-    pub(super) fn within(self, ram: &ExtentSet) -> Vec<Mapping> {
+    pub fn within(self, ram: &ExtentSet) -> Vec<Translation> {
         let Ok(phys) = Extent::with_len(self.phys, self.virt.len()) else { return Vec::new() };
         let whole: ExtentSet = [phys].into_iter().collect();
         let part = |phys: Extent| {
             let start = self.virt.start() + (phys.start() - self.phys);
-            Some(Mapping { virt: Extent::with_len(start, phys.len()).ok()?, phys: phys.start() })
+            Some(Translation {
+                virt: Extent::with_len(start, phys.len()).ok()?,
+                phys: phys.start(),
+            })
         };
         if ram.covers(phys) {
             return vec![self];
@@ -42,7 +61,7 @@ impl Mapping {
 }
 
 /// The kernel's page tables.
-pub(super) struct PageTables<'a> {
+pub struct PageTables<'a> {
     physical: &'a dyn AddressSpace,
     top: u64,
     levels: u32,
@@ -53,30 +72,38 @@ pub(super) struct PageTables<'a> {
 }
 
 impl<'a> PageTables<'a> {
-    /// Finds the top table; `image` are the segments of the kernel's image, which have physical
-    /// addresses.
-    pub(super) fn find(
-        physical: &'a dyn AddressSpace,
-        info: &VmCoreInfo,
-        image: &[Segment],
-    ) -> Result<Self, String> {
-        let top = info.symbol("swapper_pg_dir").ok_or("VMCOREINFO lacks swapper_pg_dir")?;
-        let inside = |segment: &&Segment| {
-            top.checked_sub(segment.vaddr).is_some_and(|within| within < segment.memory_size)
-        };
-        let segment = image.iter().find(inside).ok_or("swapper_pg_dir is not in the image")?;
+    /// The tables whose topmost is at the physical address `top`.
+    pub fn new(physical: &'a dyn AddressSpace, info: &VmCoreInfo, top: u64) -> Self {
         let levels = if info.number("pgtable_l5_enabled") == Some(1) { 5 } else { 4 };
-        Ok(Self {
+        Self {
             physical,
-            top: segment.paddr.wrapping_add(top - segment.vaddr),
+            top,
             levels,
             encryption_bit: info.number("sme_mask").unwrap_or(0).cast_unsigned(),
             budget: Cell::new(physical.map().total() / TABLE_LEN as u64),
-        })
+        }
+    }
+
+    /// Finds the topmost table by what the kernel says of itself: `swapper_pg_dir` lies in its image, which begins at `phys_base`.
+    ///
+    /// # Errors
+    /// When VMCOREINFO lacks one of both.
+    pub fn find(
+        physical: &'a dyn AddressSpace,
+        info: &VmCoreInfo,
+    ) -> Result<Self, PageTablesError> {
+        let top =
+            info.symbol("swapper_pg_dir").ok_or(PageTablesError::Lacking("swapper_pg_dir"))?;
+        let base = info.number("phys_base").ok_or(PageTablesError::Lacking("phys_base"))?;
+        let top = top.wrapping_sub(START_KERNEL_MAP).wrapping_add(base.cast_unsigned());
+        Ok(Self::new(physical, info, top))
     }
 
     /// What is mapped of `window`, ascending, neighbours in both spaces joined.
-    pub(super) fn mapped(&self, window: Extent) -> Result<Vec<Mapping>, String> {
+    ///
+    /// # Errors
+    /// When there are more tables than RAM has pages, in all calls together, or too many runs.
+    pub fn mapped(&self, window: Extent) -> Result<Vec<Translation>, PageTablesError> {
         let mut found = Vec::new();
         self.walk(self.top, self.levels, 0, window, &mut found)?;
         Ok(found)
@@ -89,10 +116,10 @@ impl<'a> PageTables<'a> {
         level: u32,
         base: u64,
         window: Extent,
-        found: &mut Vec<Mapping>,
-    ) -> Result<(), String> {
+        found: &mut Vec<Translation>,
+    ) -> Result<(), PageTablesError> {
         let left = self.budget.get().checked_sub(1);
-        self.budget.set(left.ok_or("the page tables have more tables than RAM has pages")?);
+        self.budget.set(left.ok_or(PageTablesError::TooManyTables)?);
         let mut bytes = [0; TABLE_LEN];
         if self.read_table(table, &mut bytes).is_none() {
             return Ok(());
@@ -115,7 +142,10 @@ impl<'a> PageTables<'a> {
             if level == 1 || (level <= 3 && entry & LARGE != 0) {
                 // The low bits of a large page's address are flags.
                 let phys = phys & !(entry_len - 1);
-                push(found, Mapping { virt: part, phys: phys + (part.start() - covered.start()) })?;
+                push(
+                    found,
+                    Translation { virt: part, phys: phys + (part.start() - covered.start()) },
+                )?;
             } else {
                 self.walk(phys, level - 1, virt, window, found)?;
             }
@@ -133,24 +163,24 @@ impl<'a> PageTables<'a> {
     fn read_table(&self, table: u64, bytes: &mut [u8; TABLE_LEN]) -> Option<()> {
         let mut done = 0;
         while done < TABLE_LEN {
-            done += self.physical.read_at(table + done as u64, &mut bytes[done..]).ok()?;
+            done +=
+                self.physical.read_at(table.checked_add(done as u64)?, &mut bytes[done..]).ok()?;
         }
         Some(())
     }
 }
 
-fn push(found: &mut Vec<Mapping>, mapping: Mapping) -> Result<(), String> {
+fn push(found: &mut Vec<Translation>, next: Translation) -> Result<(), PageTablesError> {
     if let Some(last) = found.last_mut()
-        && last.virt.end() == mapping.virt.start()
-        && last.phys.wrapping_add(last.virt.len()) == mapping.phys
+        && last.virt.end() == next.virt.start()
+        && last.phys.wrapping_add(last.virt.len()) == next.phys
     {
-        last.virt = Extent::half_open(last.virt.start(), mapping.virt.end())
-            .map_err(|error| error.to_string())?;
+        last.virt = last.virt.hull(next.virt);
         return Ok(());
     }
-    if found.len() == MAX_MAPPINGS {
-        return Err(format!("the page tables map more than {MAX_MAPPINGS} runs"));
+    if found.len() == MAX_TRANSLATIONS {
+        return Err(PageTablesError::TooManyRuns);
     }
-    found.push(mapping);
+    found.push(next);
     Ok(())
 }
