@@ -115,7 +115,7 @@ pub(crate) enum Include {
 pub(crate) enum Excluded {
     /// Pages that nobody uses
     Free,
-    /// Pages that hold nothing but zeros, once they are read
+    /// Pages that hold nothing but zeros, once they are read (kdump keeps them all as one, and leaves out none)
     Zero,
     /// The page cache: content of files
     Cache,

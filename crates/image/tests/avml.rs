@@ -216,6 +216,26 @@ fn much_noise_needs_what_shrinks_before_it_or_after() {
 }
 
 #[test]
+fn nothing_is_cut_in_two_where_there_are_zeros_to_cut_at() {
+    let mut bytes = memory(300_000, true);
+    // Text over each multiple of 64 KiB, behind zeros.
+    for at in (1..4).map(|index| index << 16) {
+        bytes[at - 100..at - 50].fill(0);
+        bytes[at - 50..at + 200].copy_from_slice(&b"Linux version"[..].repeat(20)[..250]);
+    }
+    let image = write(&plan(&[(0, 300_000)]), &[(0, &bytes)]);
+    let mut at = 32 + 10;
+    let mut texts = 0;
+    while at + 8 < image.len() {
+        let len = u32::from_le_bytes([image[at + 1], image[at + 2], image[at + 3], 0]) as usize;
+        let chunk = snap::raw::Decoder::new().decompress_vec(&image[at + 8..at + 4 + len]).unwrap();
+        texts += chunk.windows(13).filter(|window| *window == b"Linux version").count();
+        at += 4 + len;
+    }
+    assert_eq!(texts, 3 * 19);
+}
+
+#[test]
 fn damage_is_found_where_it_is() {
     let bytes = memory(1 << 20, true);
     let image = record(0, &bytes);

@@ -47,7 +47,7 @@ pub(crate) fn run(args: &ConvertArgs) -> anyhow::Result<Exit> {
             read_size: CopyOptions::DEFAULT_READ_SIZE,
             readers: args.readers.map_or_else(default_readers, usize::from),
             limit: None,
-            no_zeros: args.exclude.contains(&Excluded::Zero),
+            no_zeros: args.exclude.contains(&Excluded::Zero) && !format.elides_zeros,
         },
         progress: args.progress,
         quiet: args.quiet,

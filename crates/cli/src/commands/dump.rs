@@ -21,8 +21,8 @@ use crate::size::Human;
 
 pub(crate) fn run(args: &DumpArgs) -> anyhow::Result<Exit> {
     log::init(args.select.verbose);
-    let options = copy_options(args)?;
     let format = Format::by_name(&args.format).context("an unlisted format")?;
+    let options = copy_options(args, format)?;
     let job = Job {
         format,
         codec: args.compress.as_deref().and_then(Codec::by_name),
@@ -197,7 +197,7 @@ impl Dump<'_> {
     }
 }
 
-fn copy_options(args: &DumpArgs) -> anyhow::Result<CopyOptions> {
+fn copy_options(args: &DumpArgs, format: &Format) -> anyhow::Result<CopyOptions> {
     let buffer = |name, text: &Option<String>, example, default| {
         let max = CopyOptions::MAX_READ_SIZE as u64;
         match select::size(name, text, example)? {
@@ -216,6 +216,6 @@ fn copy_options(args: &DumpArgs) -> anyhow::Result<CopyOptions> {
     let readers = args.readers.map_or_else(default_readers, usize::from);
     let limit = select::size("-s", &args.select.size, "1g")?;
     tracing::info!("{readers} readers, {} a read", Human(read_size as u64));
-    let no_zeros = args.exclude.contains(&Excluded::Zero);
+    let no_zeros = args.exclude.contains(&Excluded::Zero) && !format.elides_zeros;
     Ok(CopyOptions { read_size, readers, limit, no_zeros })
 }

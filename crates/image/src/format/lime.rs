@@ -22,6 +22,7 @@ pub(super) const FORMAT: Format = Format {
         spans.total() + spans.as_slice().len() as u64 * HEADER_LEN
     },
     compresses: false,
+    elides_zeros: false,
     writer: |output| Box::new(Writer(SpanWriter::new(output, header))),
     open: Some(avml::open),
     magics: &[&MAGIC],

@@ -54,6 +54,8 @@ pub struct Format {
     pub size: fn(&Plan) -> u64,
     /// Whether the size of an image depends on what the memory holds.
     pub compresses: bool,
+    /// Whether all pages of zeros take the room of one, and are told from what is missing: nothing is won by leaving them out.
+    pub elides_zeros: bool,
     /// A writer of it.
     pub writer: for<'a> fn(&'a mut dyn Output) -> Box<dyn ImageWriter + 'a>,
     /// Opens an image of it; none where the file alone does not say what lies where.

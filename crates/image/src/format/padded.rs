@@ -18,6 +18,7 @@ pub(super) const FORMAT: Format = Format {
     holds: |space| space == Space::Physical,
     size: |plan| whole(plan).map_or(0, Extent::len),
     compresses: false,
+    elides_zeros: false,
     writer: |output| Box::new(Writer(SpanWriter::new(output, |_| Vec::new()))),
     open: Some(open),
     magics: &[],

@@ -19,6 +19,7 @@ pub(super) const FORMAT: Format = Format {
     holds: |space| matches!(space, Space::Physical | Space::Kernel),
     size: |plan| plan.map.total(),
     compresses: false,
+    elides_zeros: false,
     writer: |output| Box::new(Writer(output)),
     open: None,
     magics: &[],

@@ -175,7 +175,6 @@ impl PageStructs {
             translations.extend(tables.mapped(window)?);
         }
         translations.sort_by_key(|translation| translation.virt);
-        drop(tables);
         if translations.is_empty() {
             return Err(PageStructsError::Missing("page structures"));
         }

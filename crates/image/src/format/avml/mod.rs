@@ -25,6 +25,7 @@ pub(super) const FORMAT: Format = Format {
         lime::spans(plan).total() + blocks * lime::HEADER_LEN
     },
     compresses: true,
+    elides_zeros: false,
     writer: |output| Box::new(write::Writer::new(output)),
     open: Some(open),
     magics: &[&MAGIC],

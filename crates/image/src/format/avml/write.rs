@@ -5,14 +5,17 @@
 //! end is known, and of [`MAX_RECORD_LEN`] in a pipe. A longer run there becomes a LiME record, which AVML reads.
 
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io;
 use std::mem;
 
+use memchr::memmem;
 use rayon::prelude::*;
-use snap::write::FrameEncoder;
+use snap::raw::Encoder;
 
 use super::super::{ImageWriter, Output, lime};
-use super::{CHUNK_LEN, IDENTIFIER, MAGIC, MAX_RECORD_LEN, TRAILER_LEN, VERSION, blocks};
+use super::{
+    CHUNK_LEN, COMPRESSED, IDENTIFIER, MAGIC, MAX_RECORD_LEN, TRAILER_LEN, VERSION, blocks,
+};
 use crate::{Chunk, Content, Extent, Plan};
 
 pub(super) struct Writer<'a> {
@@ -157,7 +160,8 @@ impl ImageWriter for Writer<'_> {
 
 impl Record {
     fn new(extent: Extent, memory: &[u8]) -> io::Result<Self> {
-        let chunks: io::Result<Vec<_>> = memory.par_chunks(CHUNK_LEN).map(frame).collect();
+        let chunks: io::Result<Vec<_>> =
+            cut(memory).into_par_iter().map_init(Encoder::new, frame).collect();
         let chunks = chunks?;
         let len = chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
         let len = len + IDENTIFIER.len() as u64;
@@ -206,11 +210,37 @@ fn shrinks(memory: u64, len: u64) -> bool {
     len + TRAILER_LEN <= memory
 }
 
-/// One chunk of a stream.
-fn frame(memory: &[u8]) -> io::Result<Vec<u8>> {
-    let mut encoder = FrameEncoder::new(Vec::with_capacity(memory.len() + 64));
-    encoder.write_all(memory)?;
-    let mut stream = encoder.into_inner().map_err(|error| io::Error::other(error.to_string()))?;
-    stream.drain(..IDENTIFIER.len());
-    Ok(stream)
+/// Cuts memory for the chunks of a stream, where it is zero if it can be: Volatility 3 searches each chunk alone, and does not find
+/// the kernel's banner where it is cut in two.
+fn cut(memory: &[u8]) -> Vec<&[u8]> {
+    /// How far before the end of a chunk a cut is looked for, and for how many zeros.
+    const WINDOW_LEN: usize = 4096;
+    const ZEROS: [u8; 16] = [0; 16];
+    let mut chunks = Vec::with_capacity(memory.len() / CHUNK_LEN + 1);
+    let mut rest = memory;
+    while rest.len() > CHUNK_LEN {
+        let before = CHUNK_LEN - WINDOW_LEN;
+        let zeros = memmem::rfind(&rest[before..CHUNK_LEN], &ZEROS);
+        let len = zeros.map_or(CHUNK_LEN, |at| before + at + ZEROS.len());
+        let (chunk, after) = rest.split_at(len);
+        chunks.push(chunk);
+        rest = after;
+    }
+    chunks.push(rest);
+    chunks
+}
+
+/// One chunk of a stream (`framing_format.txt` of snappy, 4.2): always as compressed, though it may be longer than its memory, as
+/// Volatility 3 fails to read inside chunks that are stored.
+fn frame(encoder: &mut Encoder, memory: &[u8]) -> io::Result<Vec<u8>> {
+    const HEADER_LEN: usize = 8;
+    let mut chunk = vec![0; HEADER_LEN + snap::raw::max_compress_len(memory.len())];
+    let len = encoder.compress(memory, &mut chunk[HEADER_LEN..])?;
+    chunk.truncate(HEADER_LEN + len);
+    // The type stands below the length, which is of the checksum and what follows.
+    let word = u32::from(COMPRESSED) | (4 + len as u32) << 8;
+    let checksum = crc32c::crc32c(memory).rotate_right(15).wrapping_add(0xa282_ead8);
+    chunk[..4].copy_from_slice(&word.to_le_bytes());
+    chunk[4..HEADER_LEN].copy_from_slice(&checksum.to_le_bytes());
+    Ok(chunk)
 }

@@ -22,6 +22,7 @@ pub(super) const FORMAT: Format = Format {
     holds: |space| matches!(space, Space::Process(_)),
     size: |plan| layout::Layout::new(plan).size,
     compresses: false,
+    elides_zeros: false,
     writer: |output| Box::new(write::Writer::new(output)),
     open: Some(read::open),
     // The magic of all ELF files is the row `elf`'s, which tells them apart by their notes.

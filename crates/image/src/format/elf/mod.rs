@@ -23,6 +23,7 @@ pub(super) const FORMAT: Format = Format {
     holds: |space| matches!(space, Space::Physical | Space::Kernel),
     size: write::size,
     compresses: false,
+    elides_zeros: false,
     writer: |output| Box::new(write::Writer::new(output)),
     open: Some(read::open),
     magics: &[b"\x7fELF\x02\x01"],

@@ -31,6 +31,7 @@ pub(super) const ZSTD: Format = Format {
     holds: |space| space == Space::Physical,
     size: layout::size,
     compresses: true,
+    elides_zeros: true,
     writer: |output| Box::new(write::Writer::new(output, Codec::Zstd)),
     open: Some(pages::open),
     magics: &[&SIGNATURE, &flattened::SIGNATURE],
