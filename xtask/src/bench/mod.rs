@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: how fast, beside the peers, in one run, as ratios. Not a test: a number that falls short is told, and fails
 //! nothing.
 
+mod images;
 mod physical;
 mod process;
 
@@ -20,6 +21,12 @@ pub(crate) enum Bench {
         #[arg(long, default_value_t = 5)]
         rounds: usize,
     },
+    /// Images: conversions against AVML and makedumpfile, hashes against openssl and b3sum
+    Images {
+        /// How often each is run; the median counts
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
     /// Processes: against gcore, a dd loop and the kernel's own core
     Process {
         /// How often each is run; the median counts
@@ -32,6 +39,7 @@ pub(crate) enum Bench {
 pub(crate) fn run(bench: Bench) -> Result<()> {
     match bench {
         Bench::Physical { rounds } => physical::run(rounds),
+        Bench::Images { rounds } => images::run(rounds),
         Bench::Process { rounds } => process::run(rounds),
     }
 }

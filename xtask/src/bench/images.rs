@@ -1,0 +1,215 @@
+//! Images: conversions beside AVML and makedumpfile, and the check of hashes beside openssl and b3sum, all on one guest's memory, on tmpfs.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
+
+use crate::consumers::avml;
+use crate::lab::guest::Guest;
+use crate::lab::kernel::Series;
+use crate::lab::machine::Machine;
+use crate::lab::payload;
+use crate::opened::acquire;
+use crate::{command, setup};
+
+/// RAM of the guest, in MiB.
+const RAM: u64 = 2048;
+/// Of which so much is noise, and so much programs.
+const NOISE: u64 = 256 << 20;
+const PROGRAMS: u64 = 512 << 20;
+const LIMIT: Duration = Duration::from_secs(300);
+/// Where nothing waits for a disk.
+const FAST: &str = "/dev/shm";
+
+/// What is done, and by whom. The first of a task is who the others are measured by.
+struct Contender {
+    task: &'static str,
+    name: &'static str,
+    /// A shell script; `$LIME`, `$ELF` and `$VERIFIED` are the images, `$OUT` is where its own goes.
+    script: &'static str,
+}
+
+const CONTENDERS: &[Contender] = &[
+    Contender {
+        task: "lime to avml",
+        name: "avml convert",
+        script: "$AVML convert --source-format lime --format lime_compressed $LIME $OUT",
+    },
+    Contender {
+        task: "lime to avml",
+        name: "memdump convert",
+        script: "$MEMDUMP convert --quiet --no-manifest $LIME $OUT --format avml",
+    },
+    Contender {
+        task: "elf to kdump, zlib",
+        name: "makedumpfile -c, 2 threads",
+        script: "makedumpfile --num-threads 2 -c -d 0 $ELF $OUT",
+    },
+    Contender {
+        task: "elf to kdump, zlib",
+        name: "memdump convert",
+        script: "$MEMDUMP convert --quiet --no-manifest $ELF $OUT --format kdump-zlib",
+    },
+    Contender {
+        task: "elf to kdump, fastest",
+        name: "makedumpfile -l (lzo), 2 threads",
+        script: "makedumpfile --num-threads 2 -l -d 0 $ELF $OUT",
+    },
+    Contender {
+        task: "elf to kdump, fastest",
+        name: "memdump convert (zstd)",
+        script: "$MEMDUMP convert --quiet --no-manifest $ELF $OUT --format kdump",
+    },
+    Contender {
+        task: "hashes",
+        name: "openssl dgst -sha256",
+        script: "openssl dgst -sha256 $VERIFIED",
+    },
+    Contender { task: "hashes", name: "b3sum", script: "b3sum $VERIFIED" },
+    Contender {
+        task: "hashes",
+        name: "memdump verify (both)",
+        script: "$MEMDUMP verify $VERIFIED",
+    },
+    Contender {
+        task: "leaving out what nobody needs",
+        name: "makedumpfile -c -d 31, 2 threads",
+        script: "makedumpfile --num-threads 2 -c -d 31 $ELF $OUT",
+    },
+    Contender {
+        task: "leaving out what nobody needs",
+        name: "memdump convert --exclude, zlib",
+        script: "$MEMDUMP convert --quiet --no-manifest $ELF $OUT --format kdump-zlib --exclude free,zero,cache,user",
+    },
+];
+
+#[derive(Debug)]
+struct Run {
+    seconds: f64,
+    /// The largest resident set, in KiB.
+    peak_kib: u64,
+    written: u64,
+}
+
+pub(super) fn run(rounds: usize) -> Result<()> {
+    ensure!(rounds > 0, "at least one round");
+    setup::apt(&["qemu-system-x86", "makedumpfile", "openssl", "b3sum", "time"])?;
+    let programs = payload::build()?;
+    let place = Place::new(payload::memdump(&programs)?, &mut boot(&programs)?)?;
+    let mut runs: Vec<Vec<Run>> = CONTENDERS.iter().map(|_| Vec::new()).collect();
+    for round in 0..=rounds {
+        for (contender, runs) in CONTENDERS.iter().zip(&mut runs) {
+            let run = place.measure(contender)?;
+            eprintln!("  round {round}: {}, {}: {run:?}", contender.task, contender.name);
+            // The first round warms up.
+            if round > 0 {
+                runs.push(run);
+            }
+        }
+    }
+    super::publish("images", &table(&runs, rounds))
+}
+
+/// A guest with memory as there is: a part of it noise, a part programs, the rest never used.
+fn boot(programs: &[crate::lab::initramfs::Program]) -> Result<Guest> {
+    let mut guest = Guest::boot(Machine::new("bench-images", Series::V6_1, RAM), programs)?;
+    guest.hold(&["fill", &NOISE.to_string(), "1", "small"])?;
+    guest.demand(&format!(
+        "busybox mkdir -p /many && busybox mount -t tmpfs none /many && i=0 && \
+         while [ $(busybox du -sk /many | busybox cut -f1) -lt {} ]; do \
+         busybox cp /bin/memdump /many/$i; i=$((i+1)); done",
+        PROGRAMS >> 10
+    ))?;
+    Ok(guest)
+}
+
+/// Where it is measured.
+struct Place {
+    folder: TempDir,
+    memdump: PathBuf,
+    avml: PathBuf,
+}
+
+impl Place {
+    fn new(memdump: PathBuf, guest: &mut Guest) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("memdump-bench-").tempdir_in(FAST)?;
+        for format in ["lime", "elf"] {
+            let image = acquire(guest, format)?;
+            fs::copy(&image, folder.path().join(format)).context("copy the image to tmpfs")?;
+            guest.discard(&image)?;
+        }
+        let place = Self { folder, memdump, avml: avml::program()? };
+        let mut convert = Command::new(&place.memdump);
+        convert.args(["convert", "--quiet", "--format", "padded"]).arg(place.path("elf"));
+        convert.arg(place.path("verified"));
+        convert.arg("--manifest").arg(place.path("verified.manifest.json"));
+        command::run(&mut convert, LIMIT)?;
+        Ok(place)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn measure(&self, contender: &Contender) -> Result<Run> {
+        let (out, usage) = (self.path("out"), self.path("usage"));
+        let mut timed = Command::new("time");
+        timed.args(["-f", "%M", "-o"]).arg(&usage).args(["sh", "-c", contender.script]);
+        for (name, path) in [
+            ("LIME", &self.path("lime")),
+            ("ELF", &self.path("elf")),
+            ("VERIFIED", &self.path("verified")),
+            ("OUT", &out),
+            ("MEMDUMP", &self.memdump),
+            ("AVML", &self.avml),
+        ] {
+            timed.env(name, path);
+        }
+        let started = Instant::now();
+        command::run(&mut timed, LIMIT)
+            .with_context(|| format!("{}, {}", contender.task, contender.name))?;
+        let seconds = started.elapsed().as_secs_f64();
+        let written = fs::metadata(&out).map_or(0, |metadata| metadata.len());
+        if out.exists() {
+            fs::remove_file(&out)?;
+        }
+        let peak = fs::read_to_string(&usage)?;
+        let peak_kib = peak.split_whitespace().last().context("time")?.parse()?;
+        Ok(Run { seconds, peak_kib, written })
+    }
+}
+
+fn median(runs: &[Run]) -> f64 {
+    let mut seconds: Vec<f64> = runs.iter().map(|run| run.seconds).collect();
+    seconds.sort_by(f64::total_cmp);
+    seconds[seconds.len() / 2]
+}
+
+fn table(runs: &[Vec<Run>], rounds: usize) -> String {
+    let mut table = format!(
+        "Memory of a guest of 2 GiB: 256 MiB of noise, 512 MiB of programs, the rest the kernel's or never used. Images on tmpfs, 2 CPUs. \
+         Each contender in turn, a round to warm up, then {rounds} rounds; medians. *Faster* is relative to the first of the same task.\n\n\
+         | task | contender | seconds (fastest to slowest) | faster | written | peak memory |\n|---|---|---|---|---|---|\n"
+    );
+    for (contender, runs_of) in CONTENDERS.iter().zip(runs) {
+        let first = CONTENDERS.iter().position(|other| other.task == contender.task).unwrap_or(0);
+        let fastest = runs_of.iter().map(|run| run.seconds).fold(f64::MAX, f64::min);
+        let slowest = runs_of.iter().map(|run| run.seconds).fold(0.0, f64::max);
+        let peak = runs_of.iter().map(|run| run.peak_kib).max().unwrap_or(0);
+        let written = runs_of.iter().map(|run| run.written).max().unwrap_or(0);
+        table.push_str(&format!(
+            "| {} | {} | {:.2} ({fastest:.2} to {slowest:.2}) | {:.2} | {:.0} MiB | {:.1} MiB |\n",
+            contender.task,
+            contender.name,
+            median(runs_of),
+            median(&runs[first]) / median(runs_of),
+            written as f64 / f64::from(1 << 20),
+            peak as f64 / 1024.0,
+        ));
+    }
+    table
+}
