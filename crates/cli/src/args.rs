@@ -19,6 +19,8 @@ Examples:
   memdump check                               what this machine allows, and what to run
   memdump -o ram.lime --format lime           all physical memory, for Volatility 3
   memdump -o vmcore --format elf              all physical memory, for crash and drgn
+  memdump -o ram.lime --format lime --kit kit.tar
+                                              … and what symbols for it can be made from elsewhere
   memdump > physical_memory.img               raw, regions one after another
   memdump -m memory_map.txt > memory.img      … and a file that says what lies where
   memdump -k -b 4096 > kernel_memory.img      the kernel's virtual memory
@@ -165,6 +167,10 @@ pub(crate) struct DumpArgs {
     pub(crate) overwrite: bool,
     #[command(flatten)]
     pub(crate) manifest: ManifestArgs,
+    /// Also write an archive of what symbols can be made from later: kallsyms, BTF, configuration, iomem, modules, build
+    /// identifiers
+    #[arg(long, value_name = "FILE.tar")]
+    pub(crate) kit: Option<PathBuf>,
     /// Read about N of a hundred pages again at the end, and say how many had changed meanwhile
     #[arg(long, value_name = "N%", value_parser = percent)]
     pub(crate) second_look: Option<f64>,
@@ -259,6 +265,8 @@ pub(crate) struct ProcessArgs {
     /// Replace output files that exist
     #[arg(long)]
     pub(crate) overwrite: bool,
+    #[command(flatten)]
+    pub(crate) manifest: ManifestArgs,
     /// Print what was taken as a JSON object on standard output
     #[arg(long)]
     pub(crate) json: bool,
@@ -411,7 +419,7 @@ pub(crate) struct ManifestArgs {
 /// Exit status: 0 it is, 1 it is not or cannot be read, 2 wrong usage.
 #[derive(Args, Debug)]
 pub(crate) struct VerifyArgs {
-    /// The image
+    /// The image, or a folder: every image in it that has a manifest there
     #[arg(value_name = "IMAGE")]
     pub(crate) image: PathBuf,
     /// Its manifest; IMAGE.manifest.json when not given

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use memdump_image::format::Format;
 use memdump_image::{AddressSpace, Hole, Plan, Space};
-use memdump_live::{Choice, Exclude, Recheck, SOURCES};
+use memdump_live::{Choice, Exclude, Kit, Recheck, SOURCES};
 
 use crate::args::{Excluded, Include, SelectArgs};
 use crate::exit::UsageError;
@@ -27,6 +27,8 @@ pub(super) struct Selection {
     pub(super) notes: Vec<String>,
     /// What has come and gone since.
     pub(super) recheck: Recheck,
+    /// What is wanted beside an image of a running machine.
+    pub(super) kit: Option<Kit>,
 }
 
 /// The value of an option that takes a size; none when it is not given or 0.
@@ -60,7 +62,7 @@ pub(super) fn open(
             let plan = Plan::whole(map, page_size(&image.facts), image.facts);
             let recheck = Box::new(|| Ok(Vec::new()));
             let (omitted, notes) = (Vec::new(), Vec::new());
-            Selection { space: image.space, plan, source, omitted, notes, recheck }
+            Selection { space: image.space, plan, source, omitted, notes, recheck, kit: None }
         }
         None => live(args, exclude, space, trial)?,
     };
@@ -107,6 +109,7 @@ fn live(
         omitted: opened.omitted,
         notes: opened.notes,
         recheck: opened.recheck,
+        kit: Some(opened.kit),
     })
 }
 
