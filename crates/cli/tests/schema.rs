@@ -180,7 +180,7 @@ fn every_field_is_described() {
         if let Some(properties) = schema["properties"].as_object() {
             for (name, property) in properties {
                 let path = format!("{at}.{name}");
-                if !property["description"].as_str().is_some_and(|text| text.len() > 4) {
+                if property["description"].as_str().is_none_or(|text| text.len() <= 4) {
                     bare.insert(path.clone());
                 }
                 walk(property, &path, bare);

@@ -51,11 +51,8 @@ impl Archive {
         let mut archive = tar::Builder::new(Hashing::new(self.sink).with_context(failed)?);
         let mut files = Vec::new();
         let result = items
-            .map(|item| {
-                files.push(add(&mut archive, item, time)?);
-                Ok(())
-            })
-            .collect::<io::Result<()>>()
+            .map(|item| add(&mut archive, item, time))
+            .try_for_each(|file| file.map(|file| files.push(file)))
             .and_then(|()| archive.finish());
         let (sink, hashed) = archive.into_inner().with_context(failed)?.finish();
         if let Err(error) = result {
