@@ -165,6 +165,12 @@ pub(crate) struct DumpArgs {
     /// Replace the output file if it exists
     #[arg(long)]
     pub(crate) overwrite: bool,
+    /// How progress is shown on standard error: a line that moves, or lines of JSON for programs
+    #[arg(long, value_name = "HOW", default_value = "auto")]
+    pub(crate) progress: ProgressStyle,
+    /// Say nothing but errors
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
     #[command(flatten)]
     pub(crate) manifest: ManifestArgs,
     /// Also write an archive of what symbols can be made from later: kallsyms, BTF, configuration, iomem, modules, build
@@ -174,12 +180,6 @@ pub(crate) struct DumpArgs {
     /// Read about N of a hundred pages again at the end, and say how many had changed meanwhile
     #[arg(long, value_name = "N%", value_parser = percent)]
     pub(crate) second_look: Option<f64>,
-    /// How progress is shown on standard error: a line that moves, or lines of JSON for programs
-    #[arg(long, value_name = "HOW", default_value = "auto")]
-    pub(crate) progress: ProgressStyle,
-    /// Say nothing but errors
-    #[arg(short, long, conflicts_with = "verbose")]
-    pub(crate) quiet: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -242,8 +242,6 @@ pub(crate) struct ProcessArgs {
     /// How the process is kept from changing its memory meanwhile
     #[arg(long, value_name = "HOW", default_value = "stop")]
     pub(crate) pause: PauseArg,
-    #[command(flatten)]
-    pub(crate) filter: FilterArgs,
     /// What becomes of pages on swap; reading brings them back into memory
     #[arg(long, value_name = "WHAT", default_value = "read")]
     pub(crate) swap: SwapArg,
@@ -265,8 +263,6 @@ pub(crate) struct ProcessArgs {
     /// Replace output files that exist
     #[arg(long)]
     pub(crate) overwrite: bool,
-    #[command(flatten)]
-    pub(crate) manifest: ManifestArgs,
     /// Print what was taken as a JSON object on standard output
     #[arg(long)]
     pub(crate) json: bool,
@@ -279,6 +275,10 @@ pub(crate) struct ProcessArgs {
     /// Say more: -v sizes, -vv mappings, -vvv each read
     #[arg(short, long, action = ArgAction::Count)]
     pub(crate) verbose: u8,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+    #[command(flatten)]
+    pub(crate) manifest: ManifestArgs,
 }
 
 /// Whose memory.
@@ -395,8 +395,8 @@ fn mask(text: &str) -> Result<u64, String> {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "The manifest")]
 pub(crate) struct ManifestArgs {
-    /// Write the manifest here: times, regions, holes, SHA-256 and BLAKE3; beside an image that is written with -o it is
-    /// IMAGE.manifest.json, and IMAGE.sha256 for sha256sum
+    /// Write the manifest here: times, regions, holes, SHA-256 and BLAKE3. When not given, memory that is dumped to a file has
+    /// FILE.manifest.json beside it, and FILE.sha256 for sha256sum
     #[arg(long, value_name = "FILE", conflicts_with = "no_manifest")]
     pub(crate) manifest: Option<PathBuf>,
     /// Write no manifest, and hash nothing
@@ -481,8 +481,6 @@ pub(crate) struct ConvertArgs {
     /// The map of a raw image: a line `0xSTART 0xEND` for each run of addresses in it
     #[arg(long, value_name = "FILE")]
     pub(crate) map: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) manifest: ManifestArgs,
     /// Write such a map of the new image
     #[arg(short = 'm', long, value_name = "FILE", allow_hyphen_values = true)]
     pub(crate) write_map: Option<PathBuf>,
@@ -501,6 +499,8 @@ pub(crate) struct ConvertArgs {
     /// Say more
     #[arg(short, long, action = ArgAction::Count)]
     pub(crate) verbose: u8,
+    #[command(flatten)]
+    pub(crate) manifest: ManifestArgs,
 }
 
 /// Show what an image is.
