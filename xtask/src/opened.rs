@@ -38,7 +38,7 @@ pub(crate) fn check(series: Series, programs: &[Program]) -> Result<Vec<String>>
     };
     // Volatility knows no kernels with five levels of page tables.
     let mut guest = Guest::boot(Machine::new(name, series, 1024).four_levels(), programs)?;
-    let mut proved = Vec::new();
+    let mut proved = vec![kit(&mut guest)?];
     let elf = acquire(&mut guest, Format::Elf.name())?;
     proved.push(with_drgn(&mut guest, "elf", &elf)?);
     proved.push(with_crash(&mut guest, "elf", &elf)?);
@@ -50,6 +50,43 @@ pub(crate) fn check(series: Series, programs: &[Program]) -> Result<Vec<String>>
         proved.push(with_volatility(&mut guest, format, image)?);
     }
     Ok(proved)
+}
+
+/// The kit of a guest: its files are the guest's own, its addresses those that VMCOREINFO tells, and its build identifier leads to
+/// the debugging symbols that are here.
+fn kit(guest: &mut Guest) -> Result<String> {
+    guest.demand(
+        "cd /tmp && memdump --quiet -s 16m -o part --kit kit.tar && mkdir kit && \
+         busybox tar -xf kit.tar -C kit && busybox sha256sum -c part.sha256 && memdump verify part",
+    )?;
+    let same = [
+        "sys/kernel/btf/vmlinux",
+        "sys/kernel/notes",
+        "proc/iomem",
+        "proc/modules",
+        "proc/cmdline",
+    ];
+    for file in same {
+        guest.demand(&format!("busybox cmp /tmp/kit/{file} /{file}"))?;
+    }
+    let told = guest.demand("busybox sed -n 's/^SYMBOL(init_uts_ns)=//p' /tmp/kit/vmcoreinfo")?;
+    let listed = guest.demand("busybox sed -n 's/ . init_uts_ns$//p' /tmp/kit/proc/kallsyms")?;
+    ensure!(told.len() > 8 && told == listed, "kallsyms says {listed}, VMCOREINFO {told}");
+    let id = guest.demand("busybox sed -n 's/^kernel //p' /tmp/kit/build-ids.txt")?;
+    let mut readelf = Command::new("readelf");
+    let notes = command::run(
+        readelf.arg("--notes").arg(consumers::vmlinux(&guest.release)?),
+        CONVERT_LIMIT,
+    )?;
+    let id = id.trim();
+    ensure!(id.len() == 40 && notes.contains(id), "the kit's build identifier is {id}: {notes}");
+    let files = guest.demand("busybox find /tmp/kit -type f | busybox wc -l")?;
+    guest.demand("rm -r /tmp/kit /tmp/kit.tar /tmp/part /tmp/part.*")?;
+    Ok(format!(
+        "the kit of {}: {} files, equal to the guest's; by its build identifier the debugging symbols are found",
+        guest.release,
+        files.trim()
+    ))
 }
 
 /// Takes the guest's memory in a format, into a file here.

@@ -19,6 +19,8 @@ Examples:
   memdump check                               what this machine allows, and what to run
   memdump -o ram.lime --format lime           all physical memory, for Volatility 3
   memdump -o vmcore --format elf              all physical memory, for crash and drgn
+  memdump -o ram.lime --format lime --kit kit.tar
+                                              … and what symbols for it can be made from elsewhere
   memdump > physical_memory.img               raw, regions one after another
   memdump -m memory_map.txt > memory.img      … and a file that says what lies where
   memdump -k -b 4096 > kernel_memory.img      the kernel's virtual memory
@@ -157,17 +159,21 @@ pub(crate) struct DumpArgs {
     /// Replace the output file if it exists
     #[arg(long)]
     pub(crate) overwrite: bool,
-    #[command(flatten)]
-    pub(crate) manifest: ManifestArgs,
-    /// Read about N of a hundred pages again at the end, and say how many had changed meanwhile
-    #[arg(long, value_name = "N%", value_parser = percent)]
-    pub(crate) second_look: Option<f64>,
     /// How progress is shown on standard error: a line that moves, or lines of JSON for programs
     #[arg(long, value_name = "HOW", default_value = "auto")]
     pub(crate) progress: ProgressStyle,
     /// Say nothing but errors
     #[arg(short, long, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) manifest: ManifestArgs,
+    /// Also write an archive of what symbols can be made from later: kallsyms, BTF, configuration, iomem, modules, build
+    /// identifiers
+    #[arg(long, value_name = "FILE.tar")]
+    pub(crate) kit: Option<PathBuf>,
+    /// Read about N of a hundred pages again at the end, and say how many had changed meanwhile
+    #[arg(long, value_name = "N%", value_parser = percent)]
+    pub(crate) second_look: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -230,8 +236,6 @@ pub(crate) struct ProcessArgs {
     /// How the process is kept from changing its memory meanwhile
     #[arg(long, value_name = "HOW", default_value = "stop")]
     pub(crate) pause: PauseArg,
-    #[command(flatten)]
-    pub(crate) filter: FilterArgs,
     /// What becomes of pages on swap; reading brings them back into memory
     #[arg(long, value_name = "WHAT", default_value = "read")]
     pub(crate) swap: SwapArg,
@@ -265,6 +269,10 @@ pub(crate) struct ProcessArgs {
     /// Say more: -v sizes, -vv mappings, -vvv each read
     #[arg(short, long, action = ArgAction::Count)]
     pub(crate) verbose: u8,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+    #[command(flatten)]
+    pub(crate) manifest: ManifestArgs,
 }
 
 /// Whose memory.
@@ -381,8 +389,8 @@ fn mask(text: &str) -> Result<u64, String> {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "The manifest")]
 pub(crate) struct ManifestArgs {
-    /// Write the manifest here: times, regions, holes, SHA-256 and BLAKE3; beside an image that is written with -o it is
-    /// IMAGE.manifest.json, and IMAGE.sha256 for sha256sum
+    /// Write the manifest here: times, regions, holes, SHA-256 and BLAKE3. When not given, memory that is dumped to a file has
+    /// FILE.manifest.json beside it, and FILE.sha256 for sha256sum
     #[arg(long, value_name = "FILE", conflicts_with = "no_manifest")]
     pub(crate) manifest: Option<PathBuf>,
     /// Write no manifest, and hash nothing
@@ -405,7 +413,7 @@ pub(crate) struct ManifestArgs {
 /// Exit status: 0 it is, 1 it is not or cannot be read, 2 wrong usage.
 #[derive(Args, Debug)]
 pub(crate) struct VerifyArgs {
-    /// The image
+    /// The image, or a folder: every image in it that has a manifest there
     #[arg(value_name = "IMAGE")]
     pub(crate) image: PathBuf,
     /// Its manifest; IMAGE.manifest.json when not given
@@ -468,8 +476,6 @@ pub(crate) struct ConvertArgs {
     /// The map of a raw image: a line `0xSTART 0xEND` for each run of addresses in it
     #[arg(long, value_name = "FILE")]
     pub(crate) map: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) manifest: ManifestArgs,
     /// Write such a map of the new image
     #[arg(short = 'm', long, value_name = "FILE", allow_hyphen_values = true)]
     pub(crate) write_map: Option<PathBuf>,
@@ -488,6 +494,8 @@ pub(crate) struct ConvertArgs {
     /// Say more
     #[arg(short, long, action = ArgAction::Count)]
     pub(crate) verbose: u8,
+    #[command(flatten)]
+    pub(crate) manifest: ManifestArgs,
 }
 
 /// Show what an image is.

@@ -309,7 +309,7 @@ fn a_stopped_dump_leaves_a_file_that_says_it_is_partial() {
 
 /// Runs the command with a terminal as its standard output.
 fn on_a_terminal(machine: &Machine, args: &str) -> (Option<i32>, String) {
-    let command = format!("{} --source ./kcore {args}", env!("CARGO_BIN_EXE_memdump"));
+    let command = format!("{} --source ./proc/kcore {args}", env!("CARGO_BIN_EXE_memdump"));
     let output = Command::new("script")
         .args(["--quiet", "--return", "--command", &command, "/dev/null"])
         .current_dir(machine.folder.path())

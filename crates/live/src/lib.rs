@@ -8,6 +8,7 @@
 
 mod check;
 mod kernel;
+mod kit;
 mod machine;
 mod open;
 mod physical;
@@ -18,6 +19,7 @@ mod refusal;
 mod sys;
 
 pub use check::{Preflight, PreflightRange, PreflightSource, preflight};
+pub use kit::{Kit, KitItem};
 pub use machine::{here, peak_memory, since_boot};
 pub use open::{Choice, OpenError, Opened, Recheck, Request, open};
 pub use physical::{SOURCES, Source};

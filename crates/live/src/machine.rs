@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use memdump_image::{Extent, ExtentSet, Facts};
 use rustix::io::Errno;
@@ -117,6 +117,8 @@ impl Machine {
             host: text(uname.nodename()),
             release: text(uname.release()),
             machine: text(uname.machine()),
+            version: text(uname.version()),
+            taken: SystemTime::now().duration_since(UNIX_EPOCH).ok(),
             boot_id: boot_id.map(|id| id.trim().to_owned()),
             ..Facts::default()
         }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use memdump_image::{AddressSpace, Exclude, Excluding, Facts, Hole, Space};
 
 use crate::kernel;
+use crate::kit::Kit;
 use crate::machine::Machine;
 use crate::physical::exclude::PageFlags;
 use crate::physical::{self, Physical, SOURCES, Source, device, kcore, reserved, trial};
@@ -64,6 +65,8 @@ pub struct Opened {
     pub refused: Vec<Refusal>,
     /// See [`Recheck`].
     pub recheck: Recheck,
+    /// What is wanted beside an image of it.
+    pub kit: Kit,
 }
 
 /// No source can be used.
@@ -202,6 +205,7 @@ fn finish(
         tracing::debug!("{} {} {}", region.extent, region.kind, region.label);
     }
     Ok(Opened {
+        kit: Kit::new(machine, &facts),
         space,
         facts,
         page_size: physical::page_size(),

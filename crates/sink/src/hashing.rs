@@ -1,10 +1,13 @@
 //! SHA-256 of an image on its way to a sink, taken by a thread of its own. Not of an image that is written over.
 
+use std::fs::File;
 use std::io::{self, Write};
+use std::num::NonZeroU64;
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use memdump_image::format::Output;
+use rustix::fs::{Advice, fadvise};
 use sha2::{Digest, Sha256};
 
 use crate::Sink;
@@ -12,6 +15,8 @@ use crate::Sink;
 /// Pieces that wait to be hashed, and the size up to which they grow.
 const QUEUE: usize = 8;
 const PIECE_LEN: usize = 1 << 20;
+/// Of a file that is read again, at most this many bytes stay in the page cache.
+const CACHED_LEN: u64 = 32 << 20;
 
 /// What is to be hashed.
 enum Piece {
@@ -155,6 +160,29 @@ pub fn sha256(mut reader: impl io::Read, mut done: impl FnMut(u64)) -> io::Resul
             Err(error) => return Err(error),
         }
     }
+}
+
+/// SHA-256 of a file, hexadecimal. What was read of it does not stay in the page cache.
+///
+/// # Errors
+/// When reading fails.
+pub fn sha256_of_file(file: &File, mut done: impl FnMut(u64)) -> io::Result<String> {
+    let (mut read, mut dropped) = (0, 0);
+    let digest = sha256(file, |len| {
+        read += len;
+        if read - dropped >= CACHED_LEN {
+            drop_cached(file, read);
+            dropped = read;
+        }
+        done(len);
+    });
+    drop_cached(file, 0);
+    digest
+}
+
+/// Up to `end`; all of it where that is 0. A file system that cannot is none the worse.
+fn drop_cached(file: &File, end: u64) {
+    let _ = fadvise(file, 0, NonZeroU64::new(end), Advice::DontNeed);
 }
 
 fn zeros(hasher: &mut Sha256, mut len: u64) {

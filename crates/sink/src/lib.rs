@@ -18,7 +18,7 @@ use std::path::Path;
 
 use memdump_image::format::Output;
 
-pub use hashing::{Hashed, Hashing, sha256};
+pub use hashing::{Hashed, Hashing, sha256, sha256_of_file};
 
 /// Every kind of sink. The first row whose `takes` says yes is the one.
 pub static SINKS: &[SinkKind] = &[stdout::KIND, file::KIND];

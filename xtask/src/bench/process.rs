@@ -57,9 +57,15 @@ const TOOLS: &[Tool] = &[
         name: "the kernel's core",
         script: "kill -ABRT $PID; until grep -q 'State:.Z' /proc/$PID/status; do sleep 0.005; done",
     },
-    Tool { name: STOP, script: "$MEMDUMP process $PID -q --pause stop -o $OUT" },
-    Tool { name: SNAPSHOT, script: "$MEMDUMP process $PID -q --pause snapshot -o $OUT" },
-    Tool { name: "memdump --pause none", script: "$MEMDUMP process $PID -q --pause none -o $OUT" },
+    Tool { name: STOP, script: "$MEMDUMP process $PID -q --no-manifest --pause stop -o $OUT" },
+    Tool {
+        name: SNAPSHOT,
+        script: "$MEMDUMP process $PID -q --no-manifest --pause snapshot -o $OUT",
+    },
+    Tool {
+        name: "memdump --pause none",
+        script: "$MEMDUMP process $PID -q --no-manifest --pause none -o $OUT",
+    },
 ];
 
 /// One run.

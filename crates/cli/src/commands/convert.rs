@@ -10,7 +10,7 @@ use memdump_image::format::Format;
 use memdump_image::{Cause, CopyOptions, Extent, ExtentSet, Hole, MemoryMap, Plan, Space, Summary};
 use memdump_sink::Request;
 
-use super::manifest::Written;
+use super::manifest::{Written, image_file};
 use super::open::{self, Opened};
 use super::write::{Job, MapFile, Wanted, default_readers, json_holes};
 use crate::args::{ConvertArgs, Excluded, ProgressStyle};
@@ -82,21 +82,33 @@ pub(crate) fn run(args: &ConvertArgs) -> anyhow::Result<Exit> {
     let record = MapFile::create(args.write_map.as_deref())?;
     let (sink, beside) = job.open(&args.manifest, false)?;
     let wanted = Wanted { hashes: beside.is_some(), second_look: None };
-    let done = job.run(&*opened.image.space, &plan, expected, record, (sink, wanted))?;
+    let done = match job.run(&*opened.image.space, &plan, expected, record, (sink, wanted)) {
+        Ok(done) => done,
+        Err(error) => {
+            if let Some(beside) = beside {
+                beside.abandon();
+            }
+            return Err(error);
+        }
+    };
     if let (Some(beside), Some(hashed)) = (beside, done.hashed) {
         beside.write(Written {
-            request: &job.request,
-            format: job.format.name,
-            compression: job.codec.map(|codec| codec.name),
+            image: image_file(
+                &job.request,
+                job.format.name,
+                job.codec.map(|codec| codec.name),
+                hashed,
+            )?,
             source: &args.input.to_string_lossy(),
             space: plan.map.space(),
             facts: &plan.facts,
+            times: &done.times,
             summary: &done.summary,
             missing: done.summary.holes.listed(),
             regions: done.regions,
-            hashed,
             second_look: None,
-            kit: Vec::new(),
+            process: None,
+            kit: None,
         })?;
     }
     Ok(conclude(args, &job, &opened, &done.summary))

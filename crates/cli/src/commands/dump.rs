@@ -10,7 +10,8 @@ use memdump_image::manifest::SecondLook;
 use memdump_image::{CopyOptions, Hole, Space, Summary};
 use memdump_sink::Request;
 
-use super::manifest::Written;
+use super::kit::{Archive, Packed};
+use super::manifest::{Written, image_file};
 use super::select::{self, Selection};
 use super::write::{Job, MapFile, Wanted, default_readers, json_holes};
 use crate::args::{DumpArgs, Excluded, ProgressStyle};
@@ -90,13 +91,25 @@ impl Dump<'_> {
             self.job.say(format_args!("note: {note}"));
         }
 
-        let (sink, beside) = self.job.open(&self.args.manifest, true)?;
+        let archive = self.open_kit()?;
+        let (sink, beside) = match self.job.open(&self.args.manifest, true) {
+            Ok(opened) => opened,
+            Err(error) => {
+                if let Some(archive) = archive {
+                    archive.abandon();
+                }
+                return Err(error);
+            }
+        };
         let wanted = Wanted { hashes: beside.is_some(), second_look: self.args.second_look };
         let done = match self.job.run(&*self.selection.space, plan, expected, map, (sink, wanted)) {
             Ok(done) => done,
             Err(error) => {
                 if let Some(beside) = beside {
                     beside.abandon();
+                }
+                if let Some(archive) = archive {
+                    archive.abandon();
                 }
                 return Err(error);
             }
@@ -105,23 +118,68 @@ impl Dump<'_> {
         if let Some(look) = done.second_look {
             self.say_look(look);
         }
+        let kit = archive.map(|archive| self.write_kit(archive, done.times.start_seconds()));
+        let kit = match kit.transpose() {
+            Ok(kit) => kit,
+            Err(error) => {
+                if let Some(beside) = beside {
+                    beside.abandon();
+                }
+                return Err(error);
+            }
+        };
         if let (Some(beside), Some(hashed)) = (beside, done.hashed) {
+            let Job { request, format, codec, .. } = &self.job;
             beside.write(Written {
-                request: &self.job.request,
-                format: self.job.format.name,
-                compression: self.job.codec.map(|codec| codec.name),
+                image: image_file(request, format.name, codec.map(|codec| codec.name), hashed)?,
                 source: &self.selection.source,
                 space: plan.map.space(),
                 facts: &plan.facts,
+                times: &done.times,
                 summary: &done.summary,
                 missing: &missing,
                 regions: done.regions,
-                hashed,
                 second_look: done.second_look,
-                kit: Vec::new(),
+                process: None,
+                kit,
             })?;
         }
         Ok(self.conclude(&done.summary, &missing))
+    }
+
+    /// Opens the analysis kit, where one is wanted.
+    fn open_kit(&self) -> anyhow::Result<Option<Archive>> {
+        let Some(path) = &self.args.kit else { return Ok(None) };
+        if self.selection.kit.is_none() {
+            let message =
+                "--kit: the files of a kit are a running machine's, and the source is an image";
+            return Err(UsageError(message.into()).into());
+        }
+        Archive::open(path, self.args.overwrite).map(Some)
+    }
+
+    /// Fills it, and says what is in it.
+    fn write_kit(&self, archive: Archive, time: u64) -> anyhow::Result<Packed> {
+        let items = self.selection.kit.iter().flat_map(memdump_live::Kit::items);
+        let packed = archive.write(items, time, &self.job.request.target)?;
+        let kit = &packed.kit;
+        let missing: Vec<_> = kit.files.iter().filter(|file| file.missing.is_some()).collect();
+        self.job.say(format_args!(
+            "kit {}: {} files, {}",
+            kit.archive.name,
+            kit.files.len() - missing.len(),
+            Human(kit.archive.size),
+        ));
+        for file in missing {
+            let reason = file.missing.as_deref().unwrap_or_default();
+            self.job.say(format_args!("not in the kit: {}: {reason}", file.name));
+        }
+        for file in &kit.files {
+            if let Some(note) = &file.note {
+                self.job.say(format_args!("in the kit: {}: {note}", file.name));
+            }
+        }
+        Ok(packed)
     }
 
     /// How far the memory changed while it was copied.

@@ -70,6 +70,8 @@ impl Report<'_> {
             "space": map.space().to_string(),
             "host": facts.host,
             "release": facts.release,
+            "version": facts.version,
+            "taken": facts.taken.map(|taken| taken.as_secs_f64()),
             "machine": facts.machine,
             "page_size": self.opened.page_size(),
             "process": facts.process.as_ref().map(|process| json!({
@@ -113,12 +115,19 @@ impl Report<'_> {
             let name = String::from_utf8_lossy(&process.name);
             line("process", format!("{} ({name}), {} threads", process.pid, self.threads()));
         }
-        for (key, value) in
-            [("host", &facts.host), ("release", &facts.release), ("machine", &facts.machine)]
-        {
+        for (key, value) in [
+            ("host", &facts.host),
+            ("release", &facts.release),
+            ("version", &facts.version),
+            ("machine", &facts.machine),
+        ] {
             if let Some(value) = value {
                 line(key, value.clone());
             }
+        }
+        let taken = facts.taken.and_then(|taken| i64::try_from(taken.as_secs()).ok());
+        if let Some(taken) = taken.and_then(|taken| jiff::Timestamp::from_second(taken).ok()) {
+            line("taken", taken.to_string());
         }
         line("page size", Human(self.opened.page_size()).to_string());
         let time = facts.vmcoreinfo.as_ref().and_then(|info| info.get("CRASHTIME"));

@@ -5,6 +5,7 @@ pub(crate) mod convert;
 pub(crate) mod dump;
 pub(crate) mod generate;
 pub(crate) mod info;
+mod kit;
 mod manifest;
 pub(crate) mod map;
 pub(crate) mod open;

@@ -9,7 +9,7 @@ use anyhow::Context;
 use memdump_image::codec::Codec;
 use memdump_image::format::Format;
 use memdump_image::{AddressSpace, Exclude, Hole, Plan, Space};
-use memdump_live::{Choice, Recheck, SOURCES};
+use memdump_live::{Choice, Kit, Recheck, SOURCES};
 
 use super::open::{self, Opened};
 use crate::args::{Excluded, Include, SelectArgs};
@@ -28,6 +28,8 @@ pub(super) struct Selection {
     pub(super) notes: Vec<String>,
     /// What has come and gone since.
     pub(super) recheck: Recheck,
+    /// What is wanted beside an image of a running machine.
+    pub(super) kit: Option<Kit>,
 }
 
 /// The value of an option that takes a size; none when it is not given or 0.
@@ -63,7 +65,8 @@ pub(super) fn open(
             let plan = Plan::whole(map, opened.page_size(), opened.image.facts);
             let recheck = Box::new(|| Ok(Vec::new()));
             let (omitted, notes) = (Vec::new(), Vec::new());
-            Selection { space: opened.image.space, plan, source, omitted, notes, recheck }
+            let space = opened.image.space;
+            Selection { space, plan, source, omitted, notes, recheck, kit: None }
         }
         None => live(args, exclude, space, trial)?,
     };
@@ -106,6 +109,7 @@ fn live(
         omitted: opened.omitted,
         notes: opened.notes,
         recheck: opened.recheck,
+        kit: Some(opened.kit),
     })
 }
 

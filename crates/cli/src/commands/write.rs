@@ -17,7 +17,7 @@ use memdump_image::{
 };
 use memdump_sink::{Hashed, Hashing, Leftover, Request, Sink};
 
-use super::manifest::{self, Beside};
+use super::manifest::{self, Beside, Times};
 use crate::args::{ManifestArgs, ProgressStyle};
 use crate::exit::UsageError;
 use crate::progress::Progress;
@@ -127,10 +127,8 @@ impl Job {
             .second_look
             .map(|percent| Sampler::new(percent, plan.page_size, u64::from(std::process::id())));
         let mut watch = Watch { stop, map, progress, regions, sampler };
-        let mut output = match wanted.hashes {
-            true => Way::Hashed(Hashing::new(sink).context("cannot start a thread to hash")?),
-            false => Way::Plain(sink),
-        };
+        let mut output = Way::new(sink, wanted.hashes)?;
+        let mut times = Times::begin();
         let (summary, result) = match self.codec {
             None => {
                 let mut writer = (self.format.writer)(output.output());
@@ -141,14 +139,9 @@ impl Job {
                 copy(space, plan, &mut *writer, &self.options, &mut watch)
             }),
         };
+        times.end();
         watch.progress.clear();
-        let (sink, hashed) = match output {
-            Way::Plain(sink) => (sink, None),
-            Way::Hashed(hashing) => {
-                let (sink, hashed) = hashing.finish();
-                (sink, Some(hashed))
-            }
-        };
+        let (sink, hashed) = output.finish();
         let result = result.and_then(|()| watch.map.close().map_err(CopyError::Observe));
         if let Err(error) = result {
             return Err(failure(error, &summary, sink, &self.target(), "image"));
@@ -157,7 +150,7 @@ impl Job {
         let cut = self.options.limit.is_some_and(|limit| summary.bytes >= limit);
         let regions = watch.regions.map(|hasher| hasher.finish(cut)).unwrap_or_default();
         let second_look = watch.sampler.map(|sampler| sampler.look(space));
-        Ok(Done { summary, hashed, regions, second_look })
+        Ok(Done { summary, times, hashed, regions, second_look })
     }
 
     pub(super) fn say(&self, message: std::fmt::Arguments<'_>) {
@@ -197,19 +190,38 @@ pub(super) struct Wanted {
 /// What a copy did.
 pub(super) struct Done {
     pub(super) summary: Summary,
+    pub(super) times: Times,
     pub(super) hashed: Option<Hashed>,
     pub(super) regions: Vec<RegionRecord>,
     pub(super) second_look: Option<SecondLook>,
 }
 
 /// Where bytes go, hashed on the way or not.
-enum Way {
+pub(super) enum Way {
     Plain(Box<dyn Sink>),
     Hashed(Hashing),
 }
 
 impl Way {
-    fn output(&mut self) -> &mut dyn Output {
+    pub(super) fn new(sink: Box<dyn Sink>, hashed: bool) -> anyhow::Result<Self> {
+        Ok(match hashed {
+            true => Way::Hashed(Hashing::new(sink).context("cannot start a thread to hash")?),
+            false => Way::Plain(sink),
+        })
+    }
+
+    /// Gives the sink back, and what is known of what was written.
+    pub(super) fn finish(self) -> (Box<dyn Sink>, Option<Hashed>) {
+        match self {
+            Way::Plain(sink) => (sink, None),
+            Way::Hashed(hashing) => {
+                let (sink, hashed) = hashing.finish();
+                (sink, Some(hashed))
+            }
+        }
+    }
+
+    pub(super) fn output(&mut self) -> &mut dyn Output {
         match self {
             Way::Plain(sink) => &mut **sink,
             Way::Hashed(hashing) => hashing,

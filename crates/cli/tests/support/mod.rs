@@ -39,6 +39,7 @@ pub(crate) fn memory(start: u64, end: u64) -> Vec<u8> {
 }
 
 /// All RAM, region after region.
+#[allow(dead_code)]
 pub(crate) fn all_memory() -> Vec<u8> {
     RAM.iter().flat_map(|&(start, end)| memory(start, end)).collect()
 }
@@ -47,6 +48,7 @@ impl Machine {
     /// A machine whose pages are all good.
     pub(crate) fn new() -> Self {
         let machine = Self { folder: tempfile::tempdir().unwrap() };
+        fs::create_dir(machine.path("proc")).unwrap();
         let offset_of = |phys: u64| 0x2000 + phys;
         let note = b"OSRELEASE=6.1.0-made-up\nPAGESIZE=4096\n";
         let mut segments: Vec<[u64; 5]> = vec![
@@ -88,13 +90,13 @@ impl Machine {
         for (start, end) in RAM {
             kcore.write_all_at(&memory(start, end), offset_of(start)).unwrap();
         }
-        fs::write(machine.folder.path().join("iomem"), IOMEM).unwrap();
+        fs::write(machine.path("proc/iomem"), IOMEM).unwrap();
         machine.flags(&[]);
         machine
     }
 
     pub(crate) fn kcore(&self) -> PathBuf {
-        self.folder.path().join("kcore")
+        self.path("proc/kcore")
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -103,7 +105,7 @@ impl Machine {
 
     /// Sets the flags of page frames in `kpageflags`; all others are 0.
     pub(crate) fn flags(&self, flags: &[(u64, u64)]) {
-        let file = fs::File::create(self.folder.path().join("kpageflags")).unwrap();
+        let file = fs::File::create(self.path("proc/kpageflags")).unwrap();
         file.set_len(0x130_0000 / PAGE * 8).unwrap();
         for (frame, value) in flags {
             file.write_all_at(&value.to_ne_bytes(), frame * 8).unwrap();

@@ -3,6 +3,7 @@
 mod process;
 
 use std::fmt;
+use std::time::Duration;
 
 pub use process::{Process, Thread, XsaveComponent};
 
@@ -13,10 +14,14 @@ pub struct Facts {
     pub host: Option<String>,
     /// `uname -r`.
     pub release: Option<String>,
+    /// `uname -v`: which build of the release it is.
+    pub version: Option<String>,
     /// `uname -m`, which selects the ELF machine number.
     pub machine: Option<String>,
     /// `/proc/sys/kernel/random/boot_id`.
     pub boot_id: Option<String>,
+    /// When the memory was taken, since 1970 (UTC).
+    pub taken: Option<Duration>,
     /// What the kernel tells crash tools about itself.
     pub vmcoreinfo: Option<VmCoreInfo>,
     /// The content of the source's own PT_NOTE segment, whole and as found, VMCOREINFO included.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use hashes::RegionHasher;
 pub use second_look::{Sampler, SecondLook};
-pub use verify::{Mismatch, Verified, verify};
+pub use verify::{Mismatch, Verified, hash_regions, verify};
 
 use crate::{Cause, Hole, Region, Summary};
 
@@ -38,6 +38,9 @@ pub struct Manifest {
     pub space: String,
     /// When it was read.
     pub time: Time,
+    /// The process, where the memory is one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<ProcessRecord>,
     /// The image file.
     pub image: ImageFile,
     /// What the image has, in the order of addresses.
@@ -52,8 +55,8 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub second_look: Option<SecondLook>,
     /// Files that were taken with it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub kit: Vec<KitFile>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kit: Option<Kit>,
 }
 
 /// What a case is called.
@@ -84,6 +87,8 @@ pub struct Machine {
     pub host: Option<String>,
     /// `uname -r`.
     pub kernel: Option<String>,
+    /// `uname -v`.
+    pub version: Option<String>,
     /// `uname -m`.
     pub machine: Option<String>,
     /// `/proc/sys/kernel/random/boot_id`.
@@ -103,20 +108,49 @@ pub struct Time {
     pub end_since_boot: f64,
 }
 
-/// The file of an image.
+/// A process, and what it had to bear.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProcessRecord {
+    /// Its number.
+    pub pid: u32,
+    /// `comm`.
+    pub name: String,
+    /// How it was kept from changing its memory: `stop`, `snapshot`, `none`.
+    pub pause: String,
+    /// For how long it stood still.
+    pub pause_seconds: f64,
+}
+
+/// The file of an image, or the files.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageFile {
-    /// Its name, without folders.
+    /// Its name, without folders; that of the folder where there are several files.
     pub name: String,
-    /// Its format.
+    /// Its format; `split` where each range of addresses has a file of its own.
     pub format: String,
     /// What it is compressed with as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<String>,
     /// Bytes.
     pub size: u64,
-    /// SHA-256 of the file, hexadecimal.
-    pub sha256: String,
+    /// SHA-256 of the file, hexadecimal; none of several files, nor of one that is nearly all gaps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// Where there are several, each of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileRecord>,
+}
+
+/// A file that belongs to the image.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRecord {
+    /// Its name, without folders.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256, hexadecimal; none of a file that is nearly all gaps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 /// A region.
@@ -131,18 +165,24 @@ pub struct RegionRecord {
     /// Its name.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub label: String,
-    /// BLAKE3 of its bytes, hexadecimal; what has no content counts as zeros.
-    pub blake3: String,
+    /// BLAKE3 of its bytes, hexadecimal; what has no content counts as zeros. None where nearly all of it was never touched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blake3: Option<String>,
 }
 
 impl RegionRecord {
-    fn new(region: &Region, hash: blake3::Hash) -> Self {
+    /// A region without a hash.
+    pub fn unhashed(region: &Region) -> Self {
+        Self::new(region, None)
+    }
+
+    fn new(region: &Region, hash: Option<blake3::Hash>) -> Self {
         Self {
             start: region.extent.start(),
             end: region.extent.end(),
             kind: region.kind.name().to_owned(),
             label: region.label.to_string(),
-            blake3: hash.to_hex().to_string(),
+            blake3: hash.map(|hash| hash.to_hex().to_string()),
         }
     }
 }
@@ -189,13 +229,32 @@ pub fn timeline(summary: &Summary) -> Vec<BlockTime> {
     summary.timeline.entries().iter().map(entry).collect()
 }
 
-/// A file of the analysis kit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The analysis kit: an archive beside the image.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kit {
+    /// The archive.
+    pub archive: FileRecord,
+    /// What is in it, and what could not be had.
+    pub files: Vec<KitFile>,
+}
+
+/// A file of the analysis kit: one that is there has a size and a SHA-256, any other says why not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KitFile {
     /// Its name in the archive.
     pub name: String,
     /// Bytes.
-    pub size: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// SHA-256, hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// Why it is not in the archive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
+    /// What its reader should know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 impl Manifest {

@@ -7,7 +7,7 @@ use std::thread;
 
 use super::hashes::zeros;
 use super::{Manifest, RegionRecord};
-use crate::{AddressSpace, Cause, Extent, ReadError};
+use crate::{AddressSpace, Cause, Extent, MemoryMap, ReadError, Region};
 
 /// Bytes that are read at a time, and hashed by several threads where a region has that many.
 const PIECE_LEN: usize = 4 << 20;
@@ -32,33 +32,66 @@ pub struct Verified {
     pub mismatches: Vec<Mismatch>,
 }
 
-/// Reads every region that the manifest names and compares its hash. `done` is told how many bytes were read.
+/// Reads every region that the manifest has a hash of and compares it. `done` is told how many bytes were read.
 pub fn verify(
     space: &dyn AddressSpace,
     manifest: &Manifest,
     threads: usize,
     done: &(dyn Fn(u64) + Sync),
 ) -> Verified {
+    let hashed: Vec<&RegionRecord> =
+        manifest.regions.iter().filter(|record| record.blake3.is_some()).collect();
+    let results = in_parallel(&hashed, threads, |record, piece| region(space, record, piece, done));
+    let bytes = hashed.iter().map(|record| record.end.saturating_sub(record.start));
+    let mut mismatches: Vec<Mismatch> = results.into_iter().filter_map(Result::err).collect();
+    mismatches.sort_by_key(|mismatch| mismatch.region);
+    Verified { regions: hashed.len(), bytes: bytes.fold(0, u64::saturating_add), mismatches }
+}
+
+/// Reads the regions of `map` in an image of it, and hashes those that `wants` says.
+///
+/// # Errors
+/// Where the image cannot be read, and why.
+pub fn hash_regions(
+    space: &dyn AddressSpace,
+    map: &MemoryMap,
+    threads: usize,
+    wants: &(dyn Fn(&Region) -> bool + Sync),
+) -> Result<Vec<RegionRecord>, (u64, Cause)> {
+    let records = in_parallel(map.regions(), threads, |region, piece| {
+        let hash = match wants(region) {
+            true => Some(hash(space, region.extent, piece, &|_| {})?),
+            false => None,
+        };
+        Ok(RegionRecord::new(region, hash))
+    });
+    records.into_iter().collect()
+}
+
+/// What `work` makes of each item, in their order; it has a buffer of [`PIECE_LEN`] bytes.
+fn in_parallel<T: Sync, R: Send>(
+    items: &[T],
+    threads: usize,
+    work: impl Fn(&T, &mut [u8]) -> R + Sync,
+) -> Vec<R> {
     let next = AtomicUsize::new(0);
-    let found = Mutex::new(Verified::default());
+    let found = Mutex::new(Vec::with_capacity(items.len()));
     thread::scope(|scope| {
-        for _ in 0..threads.max(1) {
+        for _ in 0..threads.clamp(1, items.len().max(1)) {
             scope.spawn(|| {
                 let mut piece = vec![0; PIECE_LEN];
-                while let Some(record) = manifest.regions.get(next.fetch_add(1, Ordering::Relaxed))
-                {
-                    let result = region(space, record, &mut piece, done);
-                    let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-                    found.regions += 1;
-                    found.bytes += record.end.saturating_sub(record.start);
-                    found.mismatches.extend(result.err());
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(index) else { break };
+                    let result = work(item, &mut piece);
+                    found.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
                 }
             });
         }
     });
     let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    found.mismatches.sort_by_key(|mismatch| mismatch.region);
-    found
+    found.sort_unstable_by_key(|(index, _)| *index);
+    found.into_iter().map(|(_, result)| result).collect()
 }
 
 fn region(
@@ -71,47 +104,53 @@ fn region(
         region: Extent::with_len(0, 1).unwrap_or_else(|_| unreachable!("one byte at 0")),
         problem: format!("the manifest has a region that is none: {error}"),
     })?;
+    match hash(space, region, piece, done) {
+        Err((addr, cause)) => {
+            Err(Mismatch { region, problem: format!("cannot be read at {addr:#x}: {cause}") })
+        }
+        Ok(hash) if record.blake3.as_deref() != Some(hash.to_hex().as_str()) => {
+            Err(Mismatch { region, problem: "its BLAKE3 is another".into() })
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
+/// The hash of what is there, zeros for what has no content; or the first place that cannot be read.
+fn hash(
+    space: &dyn AddressSpace,
+    region: Extent,
+    piece: &mut [u8],
+    done: &(dyn Fn(u64) + Sync),
+) -> Result<blake3::Hash, (u64, Cause)> {
     let mut hasher = blake3::Hasher::new();
     let mut damaged: Option<(u64, Cause)> = None;
     let mut at = region.start();
     while at < region.end() {
         let left = region.end() - at;
         let len = piece.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        match space.read_at(at, &mut piece[..len]) {
+        let mut read = space.read_at(at, &mut piece[..len]);
+        // Page by page: what has no content was hashed as zeros.
+        let page = (4096 - at % 4096).min(left) as usize;
+        if read.is_err() {
+            read = space.read_at(at, &mut piece[..page]);
+        }
+        let len = match read {
             Ok(read) => {
                 hasher.update(&piece[..read]);
-                at += read as u64;
-                done(read as u64);
+                read
             }
             Err(error) => {
-                // Page by page: what has no content was hashed as zeros.
-                let len = (4096 - at % 4096).min(left) as usize;
-                match space.read_at(at, &mut piece[..len]) {
-                    Ok(read) => {
-                        hasher.update(&piece[..read]);
-                        at += read as u64;
-                        done(read as u64);
-                        continue;
-                    }
-                    Err(ReadError::Fault {
-                        cause: Cause::NotInImage | Cause::NotOffered, ..
-                    }) => {}
-                    Err(ReadError::Fault { cause, .. }) => drop(damaged.get_or_insert((at, cause))),
-                    Err(ReadError::Io(_)) => drop(damaged.get_or_insert((at, Cause::Damaged))),
+                match error {
+                    ReadError::Fault { cause: Cause::NotInImage | Cause::NotOffered, .. } => {}
+                    ReadError::Fault { cause, .. } => drop(damaged.get_or_insert((at, cause))),
+                    ReadError::Io(_) => drop(damaged.get_or_insert((at, Cause::Damaged))),
                 }
-                let _ = error;
-                zeros(&mut hasher, len as u64);
-                at += len as u64;
-                done(len as u64);
+                zeros(&mut hasher, page as u64);
+                page
             }
-        }
+        };
+        at += len as u64;
+        done(len as u64);
     }
-    let is_same = hasher.finalize().to_hex().as_str() == record.blake3;
-    match (damaged, is_same) {
-        (Some((addr, cause)), _) => {
-            Err(Mismatch { region, problem: format!("cannot be read at {addr:#x}: {cause}") })
-        }
-        (None, false) => Err(Mismatch { region, problem: "its BLAKE3 is another".into() }),
-        (None, true) => Ok(()),
-    }
+    damaged.map_or_else(|| Ok(hasher.finalize()), Err)
 }

@@ -93,6 +93,9 @@ pub(crate) fn open(machine: &Machine, path: &Path) -> Result<Physical, Reason> {
     facts.elf_notes = Some(core.notes);
     if let Some(release) = facts.vmcoreinfo.as_ref().and_then(VmCoreInfo::release) {
         // The kernel that the memory is of, also when it is not the one we run on.
+        if facts.release.as_deref() != Some(release) {
+            facts.version = None;
+        }
         facts.release = Some(release.to_owned());
     }
     let (info, name) = (facts.vmcoreinfo.as_ref(), facts.machine.as_deref());

@@ -10,12 +10,15 @@ use memdump_image::{Hole, Summary};
 use memdump_live::process::Weight;
 use serde_json::{Value, json};
 
+use super::hashes::Later;
 use crate::args::ProcessArgs;
 
 /// What was taken of a process.
 pub(super) struct Report {
     pub(super) is_complete: bool,
     pub(super) json: Value,
+    /// What is still to be done.
+    pub(super) later: Option<Later>,
 }
 
 /// What is known of a dump when it is over.
@@ -55,6 +58,7 @@ impl Outcome<'_> {
                 "before": self.before,
                 "after": self.after,
             }),
+            later: None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `memdump process`: the memory of processes to cores, or to a file for each mapping.
 
+mod hashes;
 mod index;
 pub(super) mod listing;
 mod one;
@@ -37,6 +38,13 @@ pub(crate) fn run(args: &ProcessArgs) -> anyhow::Result<Exit> {
         (false, None, output) => Some(output.clone().unwrap_or(FOLDER.into()).into()),
         (true, None, _) => None,
     };
+    if let (Some(folder), Some(_)) = (&folder, &args.manifest.manifest) {
+        let folder = folder.display();
+        return Err(UsageError(format!(
+            "--manifest names one file: leave it out, and {folder} gets a manifest of each process"
+        ))
+        .into());
+    }
     one::refuse_terminal(args)?;
     let targets = memdump_live::process::list_all(&group)?;
     if let Some(folder) = &folder {
@@ -50,17 +58,33 @@ pub(crate) fn run(args: &ProcessArgs) -> anyhow::Result<Exit> {
         held.into_iter().map(|held| held.capture(&options)).collect::<Result<_, _>>()?;
     let mut reports = Vec::new();
     let mut exit = Exit::Complete;
+    let mut later = Vec::new();
+    let mut result = Ok(());
     for capture in captures {
         let pid = capture.target().pid();
         let report = match &args.split {
-            Some(folder) => split::run(args, &stop, capture, folder)?,
-            None => one::run(args, &stop, capture, output(args, folder.as_deref(), pid))?,
+            Some(folder) => split::run(args, &stop, capture, folder),
+            None => one::run(args, &stop, capture, output(args, folder.as_deref(), pid)),
         };
-        if !report.is_complete {
-            exit = Exit::Incomplete;
+        match report {
+            Ok(mut report) => {
+                if !report.is_complete {
+                    exit = Exit::Incomplete;
+                }
+                later.extend(report.later.take());
+                reports.push(report);
+            }
+            Err(error) => {
+                result = Err(error);
+                break;
+            }
         }
-        reports.push(report);
     }
+    // All of them run on: the others need not wait while one is hashed.
+    for later in later {
+        result = result.and(later());
+    }
+    result?;
     if let (false, Some(folder), None) = (is_alone, &folder, &args.split) {
         index::write(folder, args, &reports)?;
     }

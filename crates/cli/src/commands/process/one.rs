@@ -9,11 +9,13 @@ use memdump_image::codec::Codec;
 use memdump_image::format::{Format, Output, RECORD_LEN};
 use memdump_image::{Chunk, CopyOptions, Hole, Observer, Summary, copy};
 use memdump_live::process::{Capture, Release};
-use memdump_sink::{Request, Sink};
+use memdump_sink::Request;
 
+use super::hashes::{Hashes, Record};
 use super::index::{Outcome, Report, holes};
 use crate::args::ProcessArgs;
-use crate::commands::write::{default_readers, failure};
+use crate::commands::manifest::{self, Times};
+use crate::commands::write::{Way, default_readers, failure};
 use crate::exit::UsageError;
 use crate::progress::Progress;
 use crate::signals::StopFlag;
@@ -77,8 +79,18 @@ pub(super) fn run(
         }
     }
 
-    let mut sink = (request.kind().open)(&request)?;
+    let sink = (request.kind().open)(&request)?;
+    let beside = match manifest::open(&args.manifest, &request, true) {
+        Ok(beside) => beside,
+        Err(error) => {
+            sink.abort();
+            return Err(error);
+        }
+    };
+    let mut hashes = beside.is_some().then(|| Hashes::new(&capture.plan, &request));
+    let mut way = Way::new(sink, hashes.as_ref().is_some_and(Hashes::is_on_the_way))?;
     let mut written = 0;
+    let mut times = Times::begin();
     let (summary, result, omitted) = {
         let total = capture.plan.total();
         let omitted = capture.omitted.clone();
@@ -88,8 +100,9 @@ pub(super) fn run(
             progress: Progress::new(args.progress, args.quiet, total),
             release,
             omitted: &omitted,
+            hashes: hashes.as_mut(),
         };
-        let mut counting = Counting { sink: &mut *sink, written: &mut written };
+        let mut counting = Counting { output: way.output(), written: &mut written };
         let options = copy_options(args);
         let (summary, result) = match args.compress.as_deref().and_then(Codec::by_name) {
             None => {
@@ -104,9 +117,14 @@ pub(super) fn run(
         watch.progress.clear();
         (summary, result, omitted)
     };
+    times.end();
+    let (sink, hashed) = way.finish();
     if let Err(error) = result {
         // The process runs on before anybody is told.
         drop(capture);
+        if let Some(beside) = beside {
+            beside.abandon();
+        }
         return Err(failure(error, &summary, sink, &name, "core"));
     }
     sink.commit()?;
@@ -126,7 +144,16 @@ pub(super) fn run(
         after: capture.weight(),
     };
     conclude(args, &outcome);
-    Ok(outcome.report())
+    let mut report = outcome.report();
+    if let (Some(beside), Some(hashes)) = (beside, hashes) {
+        let record = Record::new(&capture, times);
+        let compression = args.compress.clone();
+        report.later = Some(Box::new(move || {
+            let hashed = hashes.of_core(&request, compression.as_deref(), hashed);
+            record.write(beside, hashed, &summary, &missing)
+        }));
+    }
+    Ok(report)
 }
 
 /// Says exactly what was taken, and what it cost the process.
@@ -195,11 +222,16 @@ pub(super) struct Watch<'a> {
     pub(super) progress: Progress,
     pub(super) release: Release<'a>,
     pub(super) omitted: &'a [Hole],
+    /// Where a manifest is wanted.
+    pub(super) hashes: Option<&'a mut Hashes>,
 }
 
 impl Observer for Watch<'_> {
     fn chunk(&mut self, chunk: &Chunk<'_>) -> io::Result<()> {
         self.progress.advance(chunk.len());
+        if let Some(hashes) = &mut self.hashes {
+            hashes.chunk(chunk);
+        }
         Ok(())
     }
 
@@ -243,26 +275,26 @@ fn record(summary: &Summary, release: &Release<'_>, omitted: &[Hole]) -> String 
     }
 }
 
-/// Counts what goes to a sink.
+/// Counts what goes to an output.
 struct Counting<'a> {
-    sink: &'a mut dyn Sink,
+    output: &'a mut dyn Output,
     written: &'a mut u64,
 }
 
 impl Write for Counting<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.sink.write(bytes)?;
+        let written = self.output.write(bytes)?;
         *self.written += written as u64;
         Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.sink.flush()
+        self.output.flush()
     }
 }
 
 impl Output for Counting<'_> {
     fn zeros(&mut self, len: u64) -> io::Result<()> {
-        self.sink.zeros(len)
+        self.output.zeros(len)
     }
 }

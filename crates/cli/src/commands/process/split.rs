@@ -10,9 +10,11 @@ use memdump_image::{Chunk, Content, Extent, Plan, copy};
 use memdump_live::process::Capture;
 use memdump_sink::{Request, Sink, SinkError};
 
+use super::hashes::{Hashes, Record};
 use super::index::{Outcome, Report};
 use super::one::{Watch, conclude, copy_options};
 use crate::args::ProcessArgs;
+use crate::commands::manifest::{self, Times};
 use crate::progress::Progress;
 use crate::signals::StopFlag;
 
@@ -31,6 +33,11 @@ pub(super) fn run(
     sink.write_all(&maps).with_context(|| format!("cannot write {pid}_maps"))?;
     sink.commit()?;
 
+    let beside = manifest::open_in(&args.manifest, folder, &pid.to_string(), args.overwrite)?;
+    let mut hashes = beside.is_some().then(|| Hashes::new(&capture.plan, &maps_request));
+    let mut names = vec![format!("{pid}_maps")];
+    names.extend(capture.plan.extents().map(|extent| name(pid, extent)));
+    let mut times = Times::begin();
     let (summary, result, omitted, written) = {
         let total = capture.plan.total();
         let omitted = capture.omitted.clone();
@@ -40,6 +47,7 @@ pub(super) fn run(
             progress: Progress::new(args.progress, args.quiet, total),
             release,
             omitted: &omitted,
+            hashes: hashes.as_mut(),
         };
         let mut writer = Split {
             folder,
@@ -53,8 +61,12 @@ pub(super) fn run(
         watch.progress.clear();
         (summary, result, omitted, writer.written)
     };
+    times.end();
     if let Err(error) = result {
         drop(capture);
+        if let Some(beside) = beside {
+            beside.abandon();
+        }
         return Err(anyhow::anyhow!("{error}; what is whole is in {}", folder.display()));
     }
     let mut missing = omitted;
@@ -73,7 +85,21 @@ pub(super) fn run(
         after: capture.weight(),
     };
     conclude(args, &outcome);
-    Ok(outcome.report())
+    let mut report = outcome.report();
+    if let (Some(beside), Some(hashes)) = (beside, hashes) {
+        let record = Record::new(&capture, times);
+        let folder = folder.to_owned();
+        report.later = Some(Box::new(move || {
+            let hashed = hashes.of_files(&folder, names);
+            record.write(beside, hashed, &summary, &missing)
+        }));
+    }
+    Ok(report)
+}
+
+/// The file of an extent.
+fn name(pid: u32, extent: Extent) -> String {
+    format!("{pid}_mem_{:x}.bin", extent.start())
 }
 
 /// Writes a file for each extent of the plan.
@@ -95,8 +121,7 @@ impl Split<'_> {
             sink.commit()?;
         }
         let Some(extent) = self.ahead.pop() else { return Ok(false) };
-        let name = format!("{}_mem_{:x}.bin", self.pid, extent.start());
-        let target: PathBuf = self.folder.join(name);
+        let target: PathBuf = self.folder.join(name(self.pid, extent));
         let request = Request { target: target.into(), overwrite: self.overwrite };
         self.open = Some((extent, (request.kind().open)(&request)?));
         Ok(true)

@@ -3,10 +3,13 @@
 //! Nothing here trusts the file: what is allocated is bounded by the bytes that the file really has.
 
 use std::io;
+use std::time::Duration;
 
 use super::super::FormatError;
 use super::super::elf::ElfCore;
-use super::{BLOCK_LENS, HEADER_LEN, SIGNATURE, SUB_HEADER_LEN, UTS_LEN, VERSION, ZSTD, at, sub};
+use super::{
+    BLOCK_LENS, HEADER_LEN, NO_VERSION, SIGNATURE, SUB_HEADER_LEN, UTS_LEN, VERSION, ZSTD, at, sub,
+};
 use crate::{Extent, Facts, MemoryMap, ReadAt, Region, RegionKind, Space, VmCoreInfo};
 
 /// More ranges of RAM than any machine has; a file with more is not read.
@@ -236,11 +239,24 @@ fn facts(
     Ok(Facts {
         host: name(at::NODENAME),
         release: name(at::RELEASE),
+        version: name(at::UTS_VERSION).filter(|version| version != NO_VERSION),
         machine: name(at::MACHINE),
+        taken: taken(header),
         vmcoreinfo: vmcoreinfo.and_then(VmCoreInfo::new).or_else(in_notes),
         elf_notes,
         ..Facts::default()
     })
+}
+
+/// The timestamp; none where it is 0, or no time.
+fn taken(header: &[u8]) -> Option<Duration> {
+    let micros = u32::try_from(u64_at(header, at::TIMESTAMP + 8)).ok()?;
+    let is_time = |taken: &Duration| !taken.is_zero() && taken.as_secs() <= i64::MAX as u64;
+    let taken = Duration::new(
+        u64_at(header, at::TIMESTAMP),
+        Some(micros).filter(|micros| *micros < 1_000_000)? * 1000,
+    );
+    Some(taken).filter(is_time)
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {

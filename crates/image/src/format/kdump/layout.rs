@@ -6,7 +6,8 @@ use super::super::elf::{self, ElfCore};
 use super::codec::Codec;
 use super::target::Target;
 use super::{
-    BLOCK_LENS, DESCRIPTOR_LEN, HEADER_LEN, SIGNATURE, SUB_HEADER_LEN, UTS_LEN, VERSION, at, sub,
+    BLOCK_LENS, DESCRIPTOR_LEN, HEADER_LEN, NO_VERSION, SIGNATURE, SUB_HEADER_LEN, UTS_LEN,
+    VERSION, at, sub,
 };
 use crate::{Extent, ExtentSet, Facts, Plan};
 
@@ -108,8 +109,12 @@ impl Layout {
         let release = facts.release.as_deref().or(vmcoreinfo.and_then(|info| info.release()));
         put_name(header, at::RELEASE, release);
         // libkdumpfile (`uts_looks_sane`) believes none of the names where this one is empty.
-        put_name(header, at::UTS_VERSION, Some("unknown"));
+        put_name(header, at::UTS_VERSION, Some(facts.version.as_deref().unwrap_or(NO_VERSION)));
         put_name(header, at::MACHINE, facts.machine.as_deref());
+        if let Some(taken) = facts.taken {
+            put(header, at::TIMESTAMP, &taken.as_secs().to_le_bytes());
+            put(header, at::TIMESTAMP + 8, &u64::from(taken.subsec_micros()).to_le_bytes());
+        }
         put(header, at::STATUS, &codec.flag().to_le_bytes());
         put(header, at::BLOCK_SIZE, &(self.block as u32).to_le_bytes());
         put(header, at::SUB_HDR_SIZE, &((sub_len / self.block) as u32).to_le_bytes());

@@ -70,6 +70,11 @@ const BLOCK_LENS: std::ops::RangeInclusive<u64> = 4096..=65536;
 /// Bytes of a field of `struct new_utsname`.
 const UTS_LEN: usize = 65;
 
+/// What stands for `utsname.version` where it is not known.
+const NO_VERSION: &str = "unknown";
+/// `DUMP_DH_COMPRESSED_INCOMPLETE`: the status of a file that lacks pages it should have.
+const INCOMPLETE: u32 = 0x8;
+
 /// Where the fields of the header stand, in bytes.
 mod at {
     pub(super) const VERSION: usize = 8;
@@ -78,6 +83,8 @@ mod at {
     pub(super) const RELEASE: usize = NODENAME + super::UTS_LEN;
     pub(super) const UTS_VERSION: usize = RELEASE + super::UTS_LEN;
     pub(super) const MACHINE: usize = UTS_VERSION + super::UTS_LEN;
+    /// `struct timeval`: seconds and microseconds since 1970, 8 bytes each.
+    pub(super) const TIMESTAMP: usize = 408;
     pub(super) const STATUS: usize = 424;
     pub(super) const BLOCK_SIZE: usize = 428;
     pub(super) const SUB_HDR_SIZE: usize = 432;

@@ -9,10 +9,10 @@ use std::io;
 use rayon::prelude::*;
 
 use super::super::{ImageWriter, Output};
-use super::DESCRIPTOR_LEN;
 use super::codec::Codec;
 use super::layout::{Layout, frame_extent};
 use super::target::Target;
+use super::{DESCRIPTOR_LEN, INCOMPLETE, at};
 use crate::{Chunk, Content, Extent, ExtentSet, Plan};
 
 /// Bytes of descriptors that are written at a time.
@@ -53,6 +53,8 @@ struct State {
     zero: Option<Descriptor>,
     /// Pages of which a part has come, by their frame.
     partial: BTreeMap<u64, Partial>,
+    /// Whether memory that a better copy would have is not there.
+    is_incomplete: bool,
 }
 
 /// A page that comes in more than one chunk, or of which the plan has but a part.
@@ -84,13 +86,16 @@ impl ImageWriter for Writer<'_> {
             taken: plan.map.extents().difference(&plan.left_out),
             zero: None,
             partial: BTreeMap::new(),
+            is_incomplete: false,
         });
         Ok(())
     }
 
     fn chunk(&mut self, chunk: &Chunk<'_>) -> io::Result<()> {
         let extent = Extent::with_len(chunk.addr, chunk.len()).map_err(io::Error::other)?;
-        let Some(state) = &self.state else { return Err(io::ErrorKind::InvalidInput.into()) };
+        let Some(state) = &mut self.state else { return Err(io::ErrorKind::InvalidInput.into()) };
+        state.is_incomplete |=
+            matches!(chunk.content, Content::Hole { cause, .. } if !cause.is_inherent());
         // The first page that lies whole in the chunk, and what is before and after such pages.
         let whole = extent.align_inward(state.page);
         let (before, after) = match whole {
@@ -118,6 +123,11 @@ impl ImageWriter for Writer<'_> {
         }
         if let Some(state) = &mut self.state {
             state.gathered.finish(&state.layout, &mut self.target)?;
+            // In a flattened file the header is out already.
+            if state.is_incomplete && !self.target.is_flattened() {
+                let status = self.codec.flag() | INCOMPLETE;
+                self.target.fill(at::STATUS as u64, &status.to_le_bytes())?;
+            }
         }
         self.target.end()
     }
