@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use memdump_image::format::Format;
+use memdump_image::format::{Format, Rigor};
 use memdump_image::{
     Chunk, Content, Extent, Facts, MemoryMap, Plan, ReadError, Region, RegionKind, Space,
 };
@@ -71,7 +71,7 @@ fn record(addr: u64, memory: &[u8]) -> Vec<u8> {
 }
 
 fn read(image: &[u8], addr: u64, len: usize) -> Result<Vec<u8>, ReadError> {
-    let opened = avml().open.unwrap()(Arc::new(image.to_vec())).unwrap();
+    let opened = avml().open.unwrap()(Arc::new(image.to_vec()), Rigor::Strict).unwrap();
     let mut bytes = vec![0; len];
     let mut done = 0;
     while done < len {
@@ -189,7 +189,8 @@ fn damage_is_found_where_it_is() {
     assert!(read(&damaged, 192 << 10, 100).unwrap() == bytes[192 << 10..][..100]);
     // Cut short, it is no record any more.
     for len in (1..image.len()).step_by(97) {
-        let error = avml().open.unwrap()(Arc::new(image[..len].to_vec())).err().unwrap();
+        let error =
+            avml().open.unwrap()(Arc::new(image[..len].to_vec()), Rigor::Strict).err().unwrap();
         assert!(error.to_string().contains("avml image"), "{error}");
     }
 }

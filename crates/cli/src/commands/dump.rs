@@ -90,6 +90,10 @@ impl Dump<'_> {
             self.job.say(format_args!("note: {note}"));
         }
 
+        for problem in &self.selection.problems {
+            self.job.say(format_args!("warning: {problem}"));
+        }
+
         let (sink, beside) = self.job.open(&self.args.manifest, true)?;
         let wanted = Wanted { hashes: beside.is_some(), second_look: self.args.second_look };
         let done = match self.job.run(&*self.selection.space, plan, expected, map, (sink, wanted)) {
@@ -144,7 +148,8 @@ impl Dump<'_> {
 
     /// Says exactly what was taken.
     fn conclude(&self, summary: &Summary, missing: &[Hole]) -> Exit {
-        let incomplete = missing.iter().any(|hole| !hole.cause.is_inherent());
+        let incomplete = !self.selection.problems.is_empty()
+            || missing.iter().any(|hole| !hole.cause.is_inherent());
         let peak = memdump_live::peak_memory();
         if self.args.progress == ProgressStyle::Json {
             print_json(&serde_json::json!({
@@ -155,6 +160,7 @@ impl Dump<'_> {
                 "seconds": summary.elapsed.as_secs_f64(),
                 "complete": !incomplete,
                 "notes": self.selection.notes,
+                "problems": self.selection.problems,
                 "peak_memory": peak,
                 "unlisted_holes": summary.holes.unlisted(),
                 "holes": json_holes(missing),

@@ -1,17 +1,17 @@
 //! Which memory: the options that every command about a live machine shares.
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::Context;
+use memdump_image::codec::Codec;
 use memdump_image::format::Format;
 use memdump_image::{AddressSpace, Hole, Plan, Space};
 use memdump_live::{Choice, Exclude, Recheck, SOURCES};
 
-use crate::args::{Excluded, Include, SelectArgs};
+use super::open;
+use crate::args::{Excluded, Include, InputArgs, SelectArgs};
 use crate::exit::UsageError;
 use crate::size;
 
@@ -25,6 +25,8 @@ pub(super) struct Selection {
     pub(super) omitted: Vec<Hole>,
     /// What else should be known of it.
     pub(super) notes: Vec<String>,
+    /// What is wrong with an image that it is read from.
+    pub(super) problems: Vec<String>,
     /// What has come and gone since.
     pub(super) recheck: Recheck,
 }
@@ -53,14 +55,16 @@ pub(super) fn open(
     trial: bool,
 ) -> anyhow::Result<Selection> {
     let space = if args.kernel { Space::Kernel } else { Space::Physical };
-    let selection = match image(&args.source)? {
-        Some((image, format)) => {
+    let selection = match image(args)? {
+        Some(opened) => {
+            let problems = opened.problems();
+            let open::Opened { image, format, .. } = opened;
             let source = format!("{} ({} image)", Path::new(&args.source).display(), format.name);
             let map = image.space.map().clone();
             let plan = Plan::whole(map, page_size(&image.facts), image.facts);
             let recheck = Box::new(|| Ok(Vec::new()));
             let (omitted, notes) = (Vec::new(), Vec::new());
-            Selection { space: image.space, plan, source, omitted, notes, recheck }
+            Selection { space: image.space, plan, source, omitted, notes, problems, recheck }
         }
         None => live(args, exclude, space, trial)?,
     };
@@ -106,6 +110,7 @@ fn live(
         source: opened.source.display().to_string(),
         omitted: opened.omitted,
         notes: opened.notes,
+        problems: Vec::new(),
         recheck: opened.recheck,
     })
 }
@@ -115,24 +120,21 @@ fn page_size(facts: &memdump_image::Facts) -> u64 {
     facts.vmcoreinfo.as_ref().and_then(|info| info.page_size()).unwrap_or(4096)
 }
 
-/// Opens `source` as a memory image, where it is a regular file that begins like one. ELF files are
+/// Opens the source as a memory image, where it is a regular file that begins like one. ELF files are
 /// left to the live sources: a kcore elsewhere is one too.
-fn image(
-    source: &OsStr,
-) -> anyhow::Result<Option<(memdump_image::format::Image, &'static Format)>> {
-    let path = Path::new(source);
-    if source == "auto" || !path.is_file() {
+fn image(args: &SelectArgs) -> anyhow::Result<Option<open::Opened>> {
+    let path = Path::new(&args.source);
+    if args.source == "auto" || !path.is_file() {
         return Ok(None);
     }
     let failed = || format!("cannot open the memory image {}", path.display());
-    let mut file = File::open(path).with_context(failed)?;
-    let mut head = [0; 16];
-    let read = file.read(&mut head).with_context(failed)?;
-    match Format::detect(&head[..read]) {
-        Some(format) if format.name != "elf" => {
-            let Some(open) = format.open else { return Ok(None) };
-            Ok(Some((open(Arc::new(file)).with_context(failed)?, format)))
-        }
-        _ => Ok(None),
+    let file = File::open(path).with_context(failed)?;
+    let mut head = Vec::new();
+    file.take(16).read_to_end(&mut head).with_context(failed)?;
+    let is_image = Format::detect(&head).is_some_and(|format| format.name != "elf");
+    if !is_image && Codec::detect(&head).is_none() {
+        return Ok(None);
     }
+    let how = InputArgs { salvage: args.salvage, ..InputArgs::default() };
+    open::open(path, &how).map(Some)
 }

@@ -16,7 +16,7 @@ use super::manifest::default_path;
 use super::open::{self, Opened};
 use super::print;
 use super::write::default_readers;
-use crate::args::VerifyArgs;
+use crate::args::{InputArgs, VerifyArgs};
 use crate::exit::Exit;
 use crate::log;
 use crate::progress::Progress;
@@ -57,7 +57,8 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
     }
     let Ok(digest) = digest else { bail!("the hashing of the image failed") };
     let digest = digest.context("cannot read the image")?;
-    let report = Report { manifest: &manifest, size, digest, regions };
+    let problems = opened.as_ref().map(Opened::problems).unwrap_or_default();
+    let report = Report { manifest: &manifest, size, digest, regions, problems };
     print(&if args.json { report.json() } else { report.text(&args.image) })?;
     Ok(if report.is_whole() { Exit::Complete } else { Exit::Failed })
 }
@@ -75,7 +76,12 @@ fn read(path: &PathBuf) -> anyhow::Result<Manifest> {
 /// The image; a raw one by the map that the manifest is.
 fn open(image: &Path, manifest: &Manifest) -> anyhow::Result<Opened> {
     if manifest.image.format != "raw" {
-        return open::open(image, Some(&manifest.image.format), None);
+        // What is damaged is told by the hashes, region by region.
+        let input_format = Some(manifest.image.format.clone());
+        return open::open(
+            image,
+            &InputArgs { input_format, salvage: true, ..InputArgs::default() },
+        );
     }
     let extents = |ranges: Vec<(u64, u64)>| -> ExtentSet {
         ranges.into_iter().filter_map(|(start, end)| Extent::half_open(start, end).ok()).collect()
@@ -96,6 +102,8 @@ struct Report<'a> {
     size: u64,
     digest: String,
     regions: Result<Verified, &'a anyhow::Error>,
+    /// What is wrong with how it is laid out.
+    problems: Vec<String>,
 }
 
 impl Report<'_> {
@@ -124,6 +132,7 @@ impl Report<'_> {
             "regions": self.regions.as_ref().map_or(0, |found| found.regions),
             "bytes": self.regions.as_ref().map_or(0, |found| found.bytes),
             "mismatches": mismatches,
+            "problems": self.problems,
             "error": self.regions.as_ref().err().map(|error| format!("{error:#}")),
         });
         format!("{object}\n")
@@ -140,6 +149,7 @@ impl Report<'_> {
         };
         compare("size", &self.size.to_string(), &image.size.to_string());
         compare("sha256", &self.digest, &image.sha256);
+        lines.extend(self.problems.iter().map(|problem| format!("DAMAGED  {problem}")));
         match &self.regions {
             Err(error) => lines.push(format!("DAMAGED  it cannot be opened: {error:#}")),
             Ok(found) => {
