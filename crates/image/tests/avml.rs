@@ -1,8 +1,11 @@
 //! AVML's records: held against streams that snappy itself makes and reads, and against noise.
 
-use std::io::{Read, Write};
+mod laid_out;
+
+use std::io::Read;
 use std::sync::Arc;
 
+use laid_out::{avml_record as record, record_header as header};
 use memdump_image::format::{Format, Rigor};
 use memdump_image::{
     Chunk, Content, Extent, Facts, MemoryMap, Plan, ReadError, Region, RegionKind, Space,
@@ -47,27 +50,6 @@ fn write(plan: &Plan, parts: &[(u64, &[u8])]) -> Vec<u8> {
     writer.finish("").unwrap();
     drop(writer);
     image
-}
-
-fn header(magic: &[u8], version: u32, first: u64, last: u64) -> Vec<u8> {
-    let mut header = magic.to_vec();
-    header.extend(version.to_le_bytes());
-    header.extend(first.to_le_bytes());
-    header.extend(last.to_le_bytes());
-    header.extend([0; 8]);
-    header
-}
-
-/// A record as AVML makes one.
-fn record(addr: u64, memory: &[u8]) -> Vec<u8> {
-    let mut encoder = snap::write::FrameEncoder::new(Vec::new());
-    encoder.write_all(memory).unwrap();
-    let stream = encoder.into_inner().unwrap();
-    let mut record = header(b"AVML", 2, addr, addr + memory.len() as u64 - 1);
-    let len = stream.len() as u64;
-    record.extend(stream);
-    record.extend(len.to_le_bytes());
-    record
 }
 
 fn read(image: &[u8], addr: u64, len: usize) -> Result<Vec<u8>, ReadError> {

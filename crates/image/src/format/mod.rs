@@ -167,6 +167,10 @@ pub fn open(file: Arc<dyn ReadAt>, rigor: Rigor) -> Result<Opened, OpenError> {
             let magic = problem::Wanted { format: format.name, field: "magic", offset: 0 };
             return Err(magic.bad(format!("the file ends after {read} bytes of it")).into());
         }
+        if let (Some(codec), []) = (codec, head) {
+            let empty = format!("the {} stream ends before its first byte", codec.name);
+            return Err(OpenError::Read(io::Error::new(io::ErrorKind::UnexpectedEof, empty)));
+        }
         return Err(OpenError::Unknown { head: head[..read.min(8)].to_vec() });
     };
     Ok(Opened { format, codec, image: open(unpacked, rigor)? })

@@ -16,11 +16,13 @@ pub(super) struct FirstWins<T> {
     /// costs no more than another.
     claimed: BTreeMap<u64, u64>,
     parts: Vec<(Extent, T)>,
+    /// What is claimed last.
+    lost: Vec<(Extent, T)>,
 }
 
 impl<T: Copy> FirstWins<T> {
     pub(super) fn new() -> Self {
-        Self { claimed: BTreeMap::new(), parts: Vec::new() }
+        Self { claimed: BTreeMap::new(), parts: Vec::new(), lost: Vec::new() }
     }
 
     /// Claims what is free of `extent`; gives the first part that was not.
@@ -44,8 +46,18 @@ impl<T: Copy> FirstWins<T> {
         overlap
     }
 
+    /// Claims `extent`, of which the file has but the first `held` bytes: the rest of it only where nobody else has it.
+    pub(super) fn insert_held(&mut self, extent: Extent, held: u64, item: T) -> Option<Extent> {
+        let (here, gone) = extent.split_at(held);
+        self.lost.extend(gone.map(|gone| (gone, item)));
+        here.and_then(|here| self.insert(here, item))
+    }
+
     /// The parts, ascending.
     pub(super) fn into_parts(mut self) -> Vec<(Extent, T)> {
+        for (extent, item) in std::mem::take(&mut self.lost) {
+            self.insert(extent, item);
+        }
         self.parts.sort_unstable_by_key(|(extent, _)| *extent);
         self.parts
     }
@@ -103,9 +115,13 @@ impl Stretches {
 
     /// How many bytes of a part are in the file.
     fn present(&self, extent: Extent, shift: Shift) -> u64 {
-        let from = shift.offset(extent.start());
-        self.end.map_or(extent.len(), |end| end.saturating_sub(from).min(extent.len()))
+        held(self.end, shift.offset(extent.start()), extent.len())
     }
+}
+
+/// How many of the `len` bytes at `offset` stand before the end of a file, where that is known.
+pub(super) fn held(end: Option<u64>, offset: u64, len: u64) -> u64 {
+    end.map_or(len, |end| end.saturating_sub(offset).min(len))
 }
 
 /// The size of a file where it costs nothing to know.

@@ -32,8 +32,22 @@ pub(super) struct Chunks {
 
 /// The chunks of the stream at `offset`, up to the first that is not sound.
 pub(super) fn chunks(file: &dyn ReadAt, offset: u64, extent: Extent, size: Option<u64>) -> Chunks {
+    first_chunks(file, offset, extent, size, usize::MAX)
+}
+
+/// The same of at most `most` chunks.
+pub(super) fn first_chunks(
+    file: &dyn ReadAt,
+    offset: u64,
+    extent: Extent,
+    size: Option<u64>,
+    most: usize,
+) -> Chunks {
     let mut found = Chunks { chunks: Vec::new(), end: offset, held: 0, problem: None };
-    while found.held < extent.len() {
+    for _ in 0..most {
+        if found.held == extent.len() {
+            break;
+        }
         match next(file, offset, &found, extent, size) {
             Ok((content, end)) => {
                 let is_far = |last: &FrameChunk| found.held - last.memory >= CHUNK_LEN as u64;

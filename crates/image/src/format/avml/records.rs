@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::super::lime;
 use super::super::problem::{FormatError, Problems, Wanted, reaches, read_up_to, whole_front};
 use super::super::stretches::{FirstWins, known_size};
-use super::chunks::{Chunks, chunks};
-use super::search::{MAX_ADDRESS, PAGE, next_record};
+use super::chunks::{Chunks, chunks, first_chunks};
+use super::search::{MAX_ADDRESS, MAX_TRIES, PAGE, next_record};
 use super::{FORMAT, IDENTIFIER, MAGIC, TRAILER_LEN, VERSION};
 use crate::{Cause, Extent, ReadAt};
 
@@ -46,6 +46,9 @@ pub(super) struct Reach {
     pub(super) is_stream: bool,
 }
 
+/// Chunks of a stream that are looked at to see whether it is one: 256 MiB of memory.
+const TRIED_CHUNKS: usize = 4096;
+
 /// Finds the records. Where one is not sound the next sound one is looked for.
 pub(super) fn find(file: &Arc<dyn ReadAt>, problems: &mut Problems) -> Result<Found, FormatError> {
     let file = &**file;
@@ -56,18 +59,14 @@ pub(super) fn find(file: &Arc<dyn ReadAt>, problems: &mut Problems) -> Result<Fo
         problems,
         records: Vec::new(),
         parts: FirstWins::new(),
-        lost: Vec::new(),
         highest: None,
+        tries: MAX_TRIES,
     };
     let mut next = Some(0);
     while let Some(offset) = next {
         next = finding.record(offset)?;
     }
-    let Finding { records, mut parts, lost, .. } = finding;
-    // What another record has is not lost.
-    for (extent, index) in lost {
-        parts.insert(extent, index);
-    }
+    let Finding { records, parts, .. } = finding;
     Ok(Found { records, parts: parts.into_parts() })
 }
 
@@ -77,10 +76,10 @@ struct Finding<'a> {
     problems: &'a mut Problems,
     records: Vec<Record>,
     parts: FirstWins<usize>,
-    /// What records should have and have not.
-    lost: Vec<(Extent, usize)>,
     /// The memory with the highest addresses so far.
     highest: Option<Extent>,
+    /// How many streams may still be walked through to see whether they are what they look like.
+    tries: u32,
 }
 
 impl Finding<'_> {
@@ -111,19 +110,18 @@ impl Finding<'_> {
             true => self.compressed(body, extent)?,
             false => self.plain(body, extent)?,
         };
-        let index = self.records.len();
         let (held, rest) = extent.split_at(record.held);
         if let Some(held) = held {
-            self.parts.insert(held, index);
             let is_higher = |before: &Extent| before.end() < held.end();
             if self.highest.as_ref().is_none_or(is_higher) {
                 self.highest = Some(held);
             }
         }
         // An end that no machine has, or that another record stands before, is no place of memory.
-        let rest =
-            rest.filter(|rest| record.lost != Cause::NotInImage && rest.end() <= MAX_ADDRESS);
-        self.lost.extend(rest.map(|rest| (rest, index)));
+        let is_likely = record.lost != Cause::NotInImage && extent.end() <= MAX_ADDRESS;
+        if let Some(extent) = if is_likely || rest.is_none() { Some(extent) } else { held } {
+            self.parts.insert_held(extent, record.held, self.records.len());
+        }
         self.records.push(record);
         Ok(next)
     }
@@ -135,9 +133,9 @@ impl Finding<'_> {
         Ok(())
     }
 
-    fn search(&self, offset: u64) -> Option<u64> {
+    fn search(&mut self, offset: u64) -> Option<u64> {
         let above = self.highest.map_or(0, Extent::end);
-        next_record(self.file, offset, self.reach, above)
+        next_record(self.file, offset, self.reach, above, &mut self.tries)
     }
 
     /// A LiME record, and where the next one stands, if there may be one.
@@ -152,7 +150,7 @@ impl Finding<'_> {
         // It may not be the file that is too short: where a record stands further on, the end of this one is wrong.
         let is_likely = extent.end() <= MAX_ADDRESS && extent.end().is_multiple_of(PAGE);
         let above = if is_likely { extent.end() } else { extent.start() + 1 };
-        let next = next_record(self.file, offset, self.reach, above);
+        let next = next_record(self.file, offset, self.reach, above, &mut self.tries);
         let end = next.or(self.reach.size).unwrap_or(offset);
         let held = end.saturating_sub(offset).min(extent.len());
         let lost = match next {
@@ -271,4 +269,11 @@ fn check_trailer(file: &dyn ReadAt, place: Wanted, found: u64) -> Result<(), For
 pub(super) fn is_stream(file: &dyn ReadAt, offset: u64) -> bool {
     let mut start = [0; IDENTIFIER.len()];
     matches!(read_up_to(file, offset, &mut start), Ok(10)) && start == IDENTIFIER
+}
+
+/// Whether a stream of that memory stands at `offset`, with its trailer.
+pub(super) fn is_whole(file: &dyn ReadAt, offset: u64, extent: Extent, size: Option<u64>) -> bool {
+    let found = first_chunks(file, offset, extent, size, TRIED_CHUNKS);
+    found.held == extent.len()
+        && check_trailer(file, at(found.end, "length"), found.end - offset).is_ok()
 }

@@ -8,7 +8,7 @@ use memchr::memmem::Finder;
 use super::super::lime;
 use super::super::problem::read_up_to;
 use super::MAGIC;
-use super::records::{Reach, is_stream, parse};
+use super::records::{Reach, is_stream, is_whole, parse};
 use crate::{Extent, ReadAt};
 
 /// Bytes that are searched at a time.
@@ -16,11 +16,20 @@ const PIECE_LEN: usize = 1 << 20;
 const HEADER_LEN: usize = lime::HEADER_LEN as usize;
 /// Pages are at least as large; what LiME and AVML write begins and ends with one.
 pub(super) const PAGE: u64 = 4096;
+/// Streams that are walked through before they are taken for what they say, in a whole file: memory can be full of what looks
+/// like one.
+pub(super) const MAX_TRIES: u32 = 4096;
 /// No machine has physical addresses beyond 52 bits.
 pub(super) const MAX_ADDRESS: u64 = 1 << 52;
 
 /// Where the first sound record from `offset` on begins. One that nothing speaks for but itself has addresses from `above` on.
-pub(super) fn next_record(file: &dyn ReadAt, offset: u64, reach: Reach, above: u64) -> Option<u64> {
+pub(super) fn next_record(
+    file: &dyn ReadAt,
+    offset: u64,
+    reach: Reach,
+    above: u64,
+    tries: &mut u32,
+) -> Option<u64> {
     let finders = [Finder::new(&MAGIC), Finder::new(&lime::MAGIC)];
     let mut piece = vec![0; PIECE_LEN + HEADER_LEN];
     let mut at = offset;
@@ -33,7 +42,7 @@ pub(super) fn next_record(file: &dyn ReadAt, offset: u64, reach: Reach, above: u
         for place in places.into_iter().filter(|&place| place < PIECE_LEN) {
             let header = piece[place..found].first_chunk::<HEADER_LEN>();
             let here = at + place as u64;
-            if header.is_some_and(|header| is_sound(file, header, here, reach, above)) {
+            if header.is_some_and(|header| is_sound(file, header, here, reach, above, tries)) {
                 return Some(here);
             }
         }
@@ -51,6 +60,7 @@ fn is_sound(
     at: u64,
     reach: Reach,
     above: u64,
+    tries: &mut u32,
 ) -> bool {
     let Ok((extent, is_compressed)) = parse(header, at) else { return false };
     if header[24..] != [0; 8] || extent.end() > MAX_ADDRESS {
@@ -61,7 +71,12 @@ fn is_sound(
         && extent.start().is_multiple_of(PAGE)
         && (is_compressed || extent.end().is_multiple_of(PAGE));
     match is_compressed {
-        true => is_stream(file, body) && speaks_for_itself,
+        true if !is_stream(file, body) => false,
+        true if reach.is_stream || *tries == 0 => speaks_for_itself,
+        true => {
+            *tries -= 1;
+            speaks_for_itself || is_whole(file, body, extent, reach.size)
+        }
         false => leads_on(file, extent, body, reach).unwrap_or(speaks_for_itself),
     }
 }

@@ -6,7 +6,7 @@ use object::elf;
 
 use super::super::elf::{ElfCore, Segment};
 use super::super::problem::Wanted;
-use super::super::stretches::{FirstWins, Shift, Stretches};
+use super::super::stretches::{FirstWins, Shift, Stretches, held, known_size};
 use super::super::{FormatError, Image, Problems, Rigor};
 use super::FORMAT;
 use crate::{Mapping, MemoryMap, Permissions, Process, ReadAt, Region, RegionKind, Space};
@@ -30,13 +30,14 @@ pub(in crate::format) fn from_headers(
 ) -> Result<Image, FormatError> {
     let process = process(&core);
     let place = |offset| Wanted { format: FORMAT.name, field: "p_vaddr", offset };
+    let end = known_size(&*file, FORMAT.name)?;
     let mut parts = FirstWins::new();
     for (index, segment) in core.segments.iter().enumerate() {
         let content = segment.file_size.min(segment.memory_size);
         let Some(Some(extent)) = problems.or_none(segment.extent(segment.vaddr, content))? else {
             continue;
         };
-        if let Some(twice) = parts.insert(extent, index) {
+        if let Some(twice) = parts.insert_held(extent, held(end, segment.offset, content), index) {
             let problem = format!("{twice} is in a segment before");
             problems.found(place(segment.header + 16).bad(problem))?;
         }

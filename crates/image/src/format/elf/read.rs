@@ -8,7 +8,7 @@ use object::elf::{self, FileHeader64, NoteHeader64, ProgramHeader64, SectionHead
 use object::pod::{self, Pod};
 
 use super::super::problem::{Wanted, read_up_to};
-use super::super::stretches::{FirstWins, Shift, Stretches};
+use super::super::stretches::{FirstWins, Shift, Stretches, held, known_size};
 use super::super::{FormatError, Image, Problems, Rigor, core};
 use super::{EHDR_LEN, FORMAT, IDENT, NO_PADDR, PHDR_LEN, PN_XNUM};
 use crate::{Extent, Facts, MemoryMap, ReadAt, Region, RegionKind, Space, VmCoreInfo};
@@ -245,10 +245,12 @@ pub(super) fn open(file: Arc<dyn ReadAt>, rigor: Rigor) -> Result<Image, FormatE
     }
     // The kernel's own vmcore has its text once more, as a part of RAM: it is the same memory, and the RAM has all of it.
     found.sort_unstable_by_key(|(extent, ..)| (extent.start(), Reverse(extent.end())));
+    let end = known_size(&*file, FORMAT.name)?;
     let mut parts = FirstWins::new();
     for (extent, offset, other) in found {
         let counterpart = other.map(|other: u64| other.wrapping_sub(extent.start()));
-        parts.insert(extent, (Shift::new(extent.start(), offset), counterpart));
+        let item = (Shift::new(extent.start(), offset), counterpart);
+        parts.insert_held(extent, held(end, offset, extent.len()), item);
     }
     let parts = parts.into_parts();
     let regions = parts.iter().map(|&(extent, (_, counterpart))| Region {
@@ -273,7 +275,8 @@ impl Segment {
         if len == 0 {
             return Ok(None);
         }
-        if self.offset.checked_add(len).is_none() {
+        let end = self.offset.checked_add(len);
+        if end.is_none_or(|end| end > i64::MAX.cast_unsigned()) {
             return Err(bad(self.header + 8, "p_offset", "the segment lies past any file"));
         }
         let extent = Extent::with_len(start, len);

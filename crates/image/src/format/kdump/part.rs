@@ -78,9 +78,16 @@ impl Part {
             return Ok(true);
         }
         let first = self.count.saturating_sub(LAST_DESCRIPTORS);
-        let mut is_cut = false;
-        self.descriptors(first, |_, slot| is_cut |= slot.is_behind(end))?;
-        Ok(is_cut)
+        let mut last = Vec::new();
+        self.descriptors(first, |_, slot| {
+            if let Slot::Packed { offset, .. } = slot {
+                last.push((offset, slot));
+            }
+        })?;
+        // Pages of zeros share one that stands before all others.
+        let lowest = last.iter().map(|(offset, _)| *offset).min();
+        let highest = last.iter().rev().find(|(offset, _)| Some(*offset) != lowest).or(last.last());
+        Ok(highest.is_some_and(|(_, slot)| slot.is_behind(end)))
     }
 
     /// What is said of a file that ends too early; `block` is the size of a page.
