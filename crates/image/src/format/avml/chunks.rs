@@ -1,5 +1,7 @@
 //! The chunks of a stream, by their headers alone: where memory stands in it.
 
+use std::io;
+
 use super::super::problem::{FormatError, reaches, read_up_to};
 use super::records::at;
 use super::{CHUNK_LEN, COMPRESSED, FIRST_SKIPPABLE, FORMAT, IDENTIFIER, STORED};
@@ -28,6 +30,8 @@ pub(super) struct Chunks {
     pub(super) held: u64,
     /// Why that is not all of the record.
     pub(super) problem: Option<FormatError>,
+    /// Whether that is because the file ends.
+    pub(super) is_cut: bool,
 }
 
 /// The chunks of the stream at `offset`, up to the first that is not sound.
@@ -43,7 +47,8 @@ pub(super) fn first_chunks(
     size: Option<u64>,
     most: usize,
 ) -> Chunks {
-    let mut found = Chunks { chunks: Vec::new(), end: offset, held: 0, problem: None };
+    let mut found =
+        Chunks { chunks: Vec::new(), end: offset, held: 0, problem: None, is_cut: false };
     for _ in 0..most {
         if found.held == extent.len() {
             break;
@@ -57,8 +62,8 @@ pub(super) fn first_chunks(
                 found.held += content;
                 found.end = end;
             }
-            Err(problem) => {
-                found.problem = Some(problem);
+            Err((problem, is_cut)) => {
+                (found.problem, found.is_cut) = (Some(problem), is_cut);
                 break;
             }
         }
@@ -66,35 +71,41 @@ pub(super) fn first_chunks(
     found
 }
 
-/// How much memory the next chunk holds, and where it ends.
+/// How much memory the next chunk holds, and where it ends; or why it is none, and whether that is because the file ends.
 fn next(
     file: &dyn ReadAt,
     offset: u64,
     found: &Chunks,
     extent: Extent,
     size: Option<u64>,
-) -> Result<(u64, u64), FormatError> {
+) -> Result<(u64, u64), (FormatError, bool)> {
     let start = found.end;
     let place = at(start, "chunk");
+    let bad = |problem: String| (place.bad(problem), false);
     let cut = || match size {
         Some(offset) => {
             let (addr, missing) = (extent.start() + found.held, extent.len() - found.held);
-            FormatError::Truncated { format: FORMAT.name, offset, field: "chunk", missing, addr }
+            let (format, field) = (FORMAT.name, "chunk");
+            (FormatError::Truncated { format, offset, field, missing, addr }, true)
         }
-        None => place.bad(format!("the file ends before the last byte of {extent}")),
+        None => (place.bad(format!("the file ends before the last byte of {extent}")), true),
     };
     if found.chunks.len() == MAX_CHUNKS {
-        return Err(place.bad(format!("more than {MAX_CHUNKS} chunks in one record")));
+        return Err(bad(format!("more than {MAX_CHUNKS} chunks in one record")));
     }
     // Type and length, CRC, and the length of the memory (a varint of up to 5 bytes).
     let mut head = [0; 13];
-    let there = read_up_to(file, start, &mut head).map_err(|source| place.failed(source))?;
+    let there = read_up_to(file, start, &mut head).map_err(|source| {
+        let is_cut = source.kind() == io::ErrorKind::UnexpectedEof;
+        (place.failed(source), is_cut)
+    })?;
     let head = &head[..there];
     let Some(&[kind, low, middle, high]) = head.get(..4) else { return Err(cut()) };
     if start == offset && head.get(..IDENTIFIER.len()) != Some(&IDENTIFIER[..]) {
+        let problem = "it does not begin with snappy's identifier";
         return Err(match IDENTIFIER.starts_with(head) {
             true => cut(),
-            false => at(start, "stream").bad("it does not begin with snappy's identifier"),
+            false => (at(start, "stream").bad(problem), false),
         });
     }
     let len = u64::from(u32::from_le_bytes([low, middle, high, 0]));
@@ -109,10 +120,10 @@ fn next(
         _ => None,
     };
     let Some(content) = content.filter(|&content| content <= CHUNK_LEN as u64) else {
-        return Err(place.bad(format!("a chunk of type {kind:#x} and {len} bytes")));
+        return Err(bad(format!("a chunk of type {kind:#x} and {len} bytes")));
     };
     if content > extent.len() - found.held {
-        return Err(place.bad(format!("the stream holds more than {extent}")));
+        return Err(bad(format!("the stream holds more than {extent}")));
     }
     Ok((content, end))
 }

@@ -53,7 +53,10 @@ const TRIED_CHUNKS: usize = 4096;
 pub(super) fn find(file: &Arc<dyn ReadAt>, problems: &mut Problems) -> Result<Found, FormatError> {
     let file = &**file;
     let size = known_size(file, FORMAT.name)?;
+    let mut magic = [0; 4];
+    let is_lime = matches!(read_up_to(file, 0, &mut magic), Ok(4)) && magic == lime::MAGIC;
     let mut finding = Finding {
+        format: if is_lime { lime::FORMAT.name } else { FORMAT.name },
         file,
         reach: Reach { size, is_stream: size.is_none() },
         problems,
@@ -71,6 +74,8 @@ pub(super) fn find(file: &Arc<dyn ReadAt>, problems: &mut Problems) -> Result<Fo
 }
 
 struct Finding<'a> {
+    /// What the file is called: by its first record.
+    format: &'static str,
     file: &'a dyn ReadAt,
     reach: Reach,
     problems: &'a mut Problems,
@@ -83,27 +88,31 @@ struct Finding<'a> {
 }
 
 impl Finding<'_> {
+    fn at(&self, offset: u64, field: &'static str) -> Wanted {
+        Wanted { format: self.format, field, offset }
+    }
+
     /// Takes the record at `offset`; where the next one is.
     fn record(&mut self, offset: u64) -> Result<Option<u64>, FormatError> {
         if self.records.len() == MAX_RECORDS {
-            let problem = at(offset, "magic").bad(format!("more than {MAX_RECORDS} records"));
+            let problem = self.at(offset, "magic").bad(format!("more than {MAX_RECORDS} records"));
             return self.problems.found(problem).map(|()| None);
         }
-        let (extent, is_compressed) = match header(self.file, offset) {
+        let (extent, is_compressed) = match header(self.file, self.format, offset) {
             Ok(Some(header)) => header,
             Ok(None) => return Ok(None),
             Err(problem) => {
                 self.found(problem)?;
                 let next = self.search(offset + 1);
                 if let Some(next) = next {
-                    self.problems.found(lost(offset, next))?;
+                    self.problems.found(lost(self.format, offset, next))?;
                 }
                 return Ok(next);
             }
         };
         if let Some(before) = self.highest.filter(|before| before.end() > extent.start()) {
             let problem = format!("{extent} does not come after {before}");
-            self.problems.found(at(offset + 8, "s_addr").bad(problem))?;
+            self.problems.found(self.at(offset + 8, "s_addr").bad(problem))?;
         }
         let body = offset + lime::HEADER_LEN;
         let (record, next) = match is_compressed {
@@ -156,7 +165,8 @@ impl Finding<'_> {
         let lost = match next {
             Some(next) => {
                 let problem = format!("a sound record stands at {next:#x} already");
-                self.problems.found(at(offset - lime::HEADER_LEN + 16, "e_addr").bad(problem))?;
+                self.problems
+                    .found(self.at(offset - lime::HEADER_LEN + 16, "e_addr").bad(problem))?;
                 Cause::NotInImage
             }
             None => Cause::Truncated,
@@ -170,7 +180,8 @@ impl Finding<'_> {
         offset: u64,
         extent: Extent,
     ) -> Result<(Record, Option<u64>), FormatError> {
-        let Chunks { end, held, problem, .. } = chunks(self.file, offset, extent, self.reach.size);
+        let Chunks { end, held, problem, is_cut, .. } =
+            chunks(self.file, offset, extent, self.reach.size);
         let record = |lost| Record { extent, offset, stream: Some(end - offset), held, lost };
         let checked = match problem {
             Some(problem) => Err(problem),
@@ -179,11 +190,10 @@ impl Finding<'_> {
         let Err(problem) = checked else {
             return Ok((record(Cause::Damaged), Some(end + TRAILER_LEN)));
         };
-        let is_cut = matches!(problem, FormatError::Truncated { .. });
         self.found(problem)?;
         let next = self.search(end);
         if let Some(next) = next.filter(|_| held < extent.len()) {
-            self.problems.found(lost(end, next))?;
+            self.problems.found(lost(self.format, end, next))?;
         }
         let is_cut = is_cut && next.is_none();
         Ok((record(if is_cut { Cause::Truncated } else { Cause::Damaged }), next))
@@ -191,31 +201,37 @@ impl Finding<'_> {
 }
 
 /// That what stands between two places is lost.
-fn lost(from: u64, to: u64) -> FormatError {
+fn lost(format: &'static str, from: u64, to: u64) -> FormatError {
     let problem = format!(
         "the next sound record stands at {to:#x}: the {} bytes before it are lost",
         to - from
     );
-    at(from, "header").bad(problem)
+    Wanted { format, field: "header", offset: from }.bad(problem)
 }
 
 /// The header at `offset`, and whether what follows is compressed; none at the end of the file.
-pub(super) fn header(
+fn header(
     file: &dyn ReadAt,
+    format: &'static str,
     offset: u64,
 ) -> Result<Option<(Extent, bool)>, FormatError> {
     let mut header = [0; lime::HEADER_LEN as usize];
-    let place = at(offset, "header");
+    let place = Wanted { format, field: "header", offset };
     match read_up_to(file, offset, &mut header).map_err(|source| place.failed(source))? {
         0 => return Ok(None),
         found if found < header.len() => return Err(place.cut(found, header.len())),
         _ => {}
     }
-    parse(&header, offset).map(Some)
+    parse(&header, format, offset).map(Some)
 }
 
 /// Reads a header of 32 bytes that stands at `offset`.
-pub(super) fn parse(header: &[u8; 32], offset: u64) -> Result<(Extent, bool), FormatError> {
+pub(super) fn parse(
+    header: &[u8; 32],
+    format: &'static str,
+    offset: u64,
+) -> Result<(Extent, bool), FormatError> {
+    let at = |within, field| Wanted { format, field, offset: offset + within };
     let (words, _) = header.as_chunks::<4>();
     let version = u32::from_le_bytes(words[1]);
     let is_compressed = match (words[0], version) {
@@ -223,17 +239,17 @@ pub(super) fn parse(header: &[u8; 32], offset: u64) -> Result<(Extent, bool), Fo
         (lime::MAGIC, lime::VERSION) => false,
         (MAGIC | lime::MAGIC, _) => {
             let problem = format!("{version} is neither LiME's 1 nor AVML's 2");
-            return Err(at(offset + 4, "version").bad(problem));
+            return Err(at(4, "version").bad(problem));
         }
         _ => {
             let problem = "it is neither LiME's 0x4C694D45 nor AVML's 0x4C4D5641";
-            return Err(at(offset, "magic").bad(problem));
+            return Err(at(0, "magic").bad(problem));
         }
     };
     let (words, _) = header.as_chunks::<8>();
     let [first, last] = [1, 2].map(|index| u64::from_le_bytes(words[index]));
-    let extent = Extent::inclusive(first, last)
-        .map_err(|error| at(offset + 16, "e_addr").bad(error.to_string()))?;
+    let extent =
+        Extent::inclusive(first, last).map_err(|error| at(16, "e_addr").bad(error.to_string()))?;
     Ok((extent, is_compressed))
 }
 
@@ -243,7 +259,7 @@ fn truncated(file: &dyn ReadAt, size: Option<u64>, extent: Extent, offset: u64) 
         Some(end) => {
             let held = end.saturating_sub(offset);
             let (addr, missing) = (extent.start() + held, extent.len() - held);
-            let (format, field) = (FORMAT.name, "record");
+            let (format, field) = (lime::FORMAT.name, "record");
             FormatError::Truncated { format, offset: end, field, missing, addr }
         }
         None => {

@@ -7,8 +7,8 @@ use memchr::memmem::Finder;
 
 use super::super::lime;
 use super::super::problem::read_up_to;
-use super::MAGIC;
 use super::records::{Reach, is_stream, is_whole, parse};
+use super::{FORMAT, MAGIC};
 use crate::{Extent, ReadAt};
 
 /// Bytes that are searched at a time.
@@ -62,7 +62,7 @@ fn is_sound(
     above: u64,
     tries: &mut u32,
 ) -> bool {
-    let Ok((extent, is_compressed)) = parse(header, at) else { return false };
+    let Ok((extent, is_compressed)) = parse(header, FORMAT.name, at) else { return false };
     if header[24..] != [0; 8] || extent.end() > MAX_ADDRESS {
         return false;
     }
