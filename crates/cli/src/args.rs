@@ -474,10 +474,6 @@ pub(crate) struct ConvertArgs {
     /// Leave out pages that hold nothing but zeros
     #[arg(long, value_name = "WHAT")]
     pub(crate) exclude: Option<ExcludedOfImage>,
-    #[command(flatten)]
-    pub(crate) input_options: InputArgs,
-    #[command(flatten)]
-    pub(crate) manifest: ManifestArgs,
     /// Write such a map of the new image
     #[arg(short = 'm', long, value_name = "FILE", allow_hyphen_values = true)]
     pub(crate) write_map: Option<PathBuf>,
@@ -496,6 +492,10 @@ pub(crate) struct ConvertArgs {
     /// Say more
     #[arg(short, long, action = ArgAction::Count)]
     pub(crate) verbose: u8,
+    #[command(flatten)]
+    pub(crate) input_options: InputArgs,
+    #[command(flatten)]
+    pub(crate) manifest: ManifestArgs,
 }
 
 /// How an image that is there already is opened.
@@ -537,11 +537,11 @@ pub(crate) struct InfoArgs {
     /// Read all of it: find damage, count pages of zeros
     #[arg(long)]
     pub(crate) scan: bool,
-    #[command(flatten)]
-    pub(crate) input: InputArgs,
     /// A JSON object for programs
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
 }
 
 #[derive(Args, Debug)]

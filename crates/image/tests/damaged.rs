@@ -4,8 +4,8 @@
 mod laid_out;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use laid_out::{
     Head, Laid, Load, PAGE, ZLIB, avml_record, elf, flattened, lay_out, lime_record, noise_page,
@@ -37,7 +37,9 @@ struct Sample {
 
 /// Pages that shrink and that do not.
 fn memory(pages: usize) -> Vec<u8> {
-    let page = |number| if number % 3 == 0 { noise_page(number) } else { text_page(number) };
+    let page = |number| {
+        if u64::is_multiple_of(number, 3) { noise_page(number) } else { text_page(number) }
+    };
     (0..pages as u64).flat_map(page).collect()
 }
 
@@ -97,8 +99,9 @@ fn machine(is_process: bool) -> Sample {
 }
 
 fn kdump_pages(flags: u32) -> BTreeMap<u64, Laid> {
-    let page = |frame: u64| if frame % 3 == 0 { noise_page(frame) } else { text_page(frame) };
-    let packing = |frame: u64| if frame % 3 == 0 { 0 } else { flags };
+    let page =
+        |frame: u64| if frame.is_multiple_of(3) { noise_page(frame) } else { text_page(frame) };
+    let packing = |frame: u64| if frame.is_multiple_of(3) { 0 } else { flags };
     (1..150).map(|frame| (frame, Laid::Page(packing(frame), page(frame)))).collect()
 }
 
@@ -364,8 +367,8 @@ fn holds(image: &Image, addr: u64, memory: &[u8]) {
 #[test]
 fn a_damaged_header_costs_one_record() {
     let (first, second, third) = (memory(20), memory(17), memory(9));
-    let records: [fn(u64, &[u8]) -> Vec<u8>; 2] = [lime_record, avml_record];
-    for record in records {
+    for is_lime in [true, false] {
+        let record = if is_lime { lime_record } else { avml_record };
         let parts = [record(0x1000, &first), record(0x10_0000, &second), record(0x20_0000, &third)];
         let middle = parts[0].len();
         let end = (middle + parts[1].len()) as u64;
@@ -677,6 +680,34 @@ proptest! {
         }).collect();
         let file = elf(&process_note(), &loads);
         check_hostile("core", &file, &ranges, false, &["p_vaddr", "p_filesz", "p_offset"]);
+    }
+
+    #[test]
+    fn bytes_changed_anywhere_are_survived_when_salvaging(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u64>(), any::<bool>()), 1..5),
+    ) {
+        static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(samples);
+        for sample in SAMPLES.iter() {
+            let mut file = sample.file.clone();
+            for (place, value, in_headers) in &changes {
+                let end = if *in_headers { sample.headers.max(9) } else { file.len() };
+                let at = place.index(end - 8);
+                file[at..at + 8].copy_from_slice(&value.rotate_left(*value as u32).to_le_bytes());
+            }
+            let Ok(image) = sample.open(file, Rigor::Salvage) else { continue };
+            let regions = image.space.map().regions();
+            prop_assert!(regions.array_windows().all(|[a, b]| a.extent.end() <= b.extent.start()));
+            for region in regions.iter().take(8) {
+                let runs = image.space.survey(region.extent).unwrap();
+                prop_assert_eq!(runs[0].extent.start(), region.extent.start());
+                prop_assert!(runs.array_windows().all(|[a, b]| a.extent.end() == b.extent.start()));
+                for addr in [region.extent.start(), region.extent.last()] {
+                    if let Ok(read) = image.space.read_at(addr, &mut [0; 9000]) {
+                        prop_assert!(read as u64 <= region.extent.end() - addr);
+                    }
+                }
+            }
+        }
     }
 
     #[test]

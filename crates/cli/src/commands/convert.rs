@@ -188,7 +188,7 @@ pub(super) fn survey(opened: &Opened, map: &MemoryMap) -> Present {
 /// The same image with another compression, or none: not a byte of it changes.
 fn repack(job: &Job, opened: &Opened) -> anyhow::Result<Exit> {
     let file = &*opened.file;
-    let size = file.size().context("cannot read the image")?;
+    let size = file.size().context("cannot read the image; --salvage takes what is whole of it")?;
     let mut sink = (job.request.kind().open)(&job.request)?;
     let mut progress = Progress::new(job.progress, job.quiet, size);
     let mut pass = |output: &mut dyn memdump_image::format::Output| -> anyhow::Result<()> {
@@ -197,8 +197,11 @@ fn repack(job: &Job, opened: &Opened) -> anyhow::Result<Exit> {
         while at < size {
             let now = piece.len().min(usize::try_from(size - at).unwrap_or(usize::MAX));
             let piece = &mut piece[..now];
-            file.read_exact_at(at, piece)
-                .with_context(|| format!("cannot read the image at offset {at:#x}"))?;
+            file.read_exact_at(at, piece).with_context(|| {
+                format!(
+                    "cannot read the image at offset {at:#x}; --salvage takes what is whole of it"
+                )
+            })?;
             match piece.iter().all(|&byte| byte == 0) {
                 true => output.zeros(now as u64),
                 false => output.write_all(piece),
