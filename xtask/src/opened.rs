@@ -102,28 +102,31 @@ fn kdump(guest: &mut Guest, memdump: &Path) -> Result<Vec<String>> {
     let (mut proved, mut read) = (Vec::new(), Vec::new());
     // What Debian's crash makes of newer kernels is seen with elf.
     let crash_opens = !guest.release.starts_with("6.12");
-    let mut open = |guest: &mut Guest, what: &str, image: &Path| -> Result<()> {
-        proved.push(with_drgn(guest, what, image)?);
+    let open = |guest: &mut Guest, what: &str, image: &Path| -> Result<Vec<String>> {
+        let mut proved = vec![with_drgn(guest, what, image)?];
         if crash_opens {
             proved.push(with_crash(guest, what, image)?);
         }
-        Ok(())
+        Ok(proved)
     };
     for format in ["kdump", "kdump-zlib", "kdump-snappy"] {
         let flattened = acquire(guest, format)?;
         let what = format!("{format}, flattened,");
-        open(guest, &what, &flattened)?;
+        proved.extend(open(guest, &what, &flattened)?);
         let ordered = flattened.with_extension("ordered");
         makedumpfile::put_in_order(&flattened, &ordered)?;
         let what = format!("{format}, put in order by makedumpfile,");
-        open(guest, &what, &ordered)?;
+        proved.extend(open(guest, &what, &ordered)?);
         let pages = with_pages(memdump, &flattened, &ordered)?;
+        if format == "kdump-zlib" {
+            proved.extend(split(guest, memdump, &ordered)?);
+        }
         guest.discard(&flattened)?;
         guest.discard(&ordered)?;
         guest.demand(&format!("memdump --quiet --format {format} -o {DISK}"))?;
         let disk = guest.disk();
         let what = format!("{format} on a disk");
-        open(guest, &what, &disk)?;
+        proved.extend(open(guest, &what, &disk)?);
         guest.discard(&disk)?;
         read.push(format!(
             "drgn and memdump read the same in all {} pages of {format}; it has none of {} more",
@@ -132,6 +135,35 @@ fn kdump(guest: &mut Guest, memdump: &Path) -> Result<Vec<String>> {
     }
     proved.extend(read);
     Ok(proved)
+}
+
+/// makedumpfile splits an image: memdump reads of the parts what it reads of the whole, and drgn opens what makedumpfile makes
+/// of the parts.
+fn split(guest: &mut Guest, memdump: &Path, image: &Path) -> Result<Vec<String>> {
+    let named = |suffix: &str| image.with_extension(suffix);
+    let (first, second, whole) = (named("part-1"), named("part-2"), named("reassembled"));
+    let (of_parts, of_image) = (named("of-parts"), named("of-image"));
+    makedumpfile::split(image, &[&first, &second])?;
+    makedumpfile::reassemble(&[&first, &second], &whole)?;
+    let opened = with_drgn(guest, "kdump, split and put together by makedumpfile,", &whole)?;
+    let convert = |from: &Path, to: &Path, parts: &[&Path]| {
+        let mut convert = Command::new(memdump);
+        convert.args(["convert", "--quiet", "--format", "padded"]).arg(from).arg(to);
+        for part in parts {
+            convert.arg("--part").arg(part);
+        }
+        command::run(&mut convert, CONVERT_LIMIT)
+    };
+    convert(image, &of_image, &[])?;
+    // In another order than makedumpfile's.
+    convert(&second, &of_parts, &[&first])?;
+    command::run(Command::new("cmp").arg(&of_parts).arg(&of_image), CONVERT_LIMIT)
+        .context("compare what memdump reads of the parts with the whole")?;
+    for file in [first, second, whole, of_parts, of_image] {
+        std::fs::remove_file(&file).with_context(|| format!("remove {}", file.display()))?;
+    }
+    let split = "memdump reads the same of makedumpfile's two files as of the kdump that it split";
+    Ok(vec![split.into(), opened])
 }
 
 /// memdump reads the flattened image and drgn the one in order; what both read is the same.

@@ -90,6 +90,9 @@ pub(crate) struct SelectArgs {
     /// Also take memory that is not RAM of the kernel: firmware tables and the like
     #[arg(long, value_name = "WHAT")]
     pub(crate) include: Vec<Include>,
+    /// Of an image as the source: take what is whole of a damaged one, and list what is lost
+    #[arg(long)]
+    pub(crate) salvage: bool,
     /// With -k: also the direct map, which is all physical memory again
     #[arg(long, requires = "kernel")]
     pub(crate) direct_map: bool,
@@ -189,7 +192,7 @@ pub(crate) enum ProgressStyle {
 #[derive(Args, Debug)]
 pub(crate) struct MapArgs {
     /// The mappings of a process, rather than the machine's memory
-    #[arg(value_name = "PID", conflicts_with_all = ["kernel", "source", "include", "direct_map", "size"])]
+    #[arg(value_name = "PID", conflicts_with_all = ["kernel", "source", "include", "salvage", "direct_map", "size"])]
     pub(crate) pid: Option<u32>,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
@@ -438,13 +441,17 @@ Examples:
   memdump convert ram.avml - --format elf | … to standard output
   memdump convert first.img ram.elf --map memory_map.txt
                                               a raw image, with the map that was written with it
+  memdump convert cut.lime ram.elf --salvage  what is whole of an image that is damaged
+  memdump convert vmcore.1 vmcore --part vmcore.2
+                                              one kdump of the files of makedumpfile --split
 
 Exit status: 0 complete, 1 failed, 2 wrong usage, 3 written but incomplete (the image is damaged).";
 
 /// Turn an image into one of another format.
 ///
 /// Reads every format that it writes, compressed or not, in one pass. What the image says it has no content for stays
-/// so where the new format can say it too.
+/// so where the new format can say it too. An image that is damaged or cut short is refused, unless --salvage takes what is whole
+/// of it; damage that only reading finds costs the memory that is damaged.
 #[derive(Args, Debug)]
 #[command(after_help = CONVERT_EXAMPLES)]
 pub(crate) struct ConvertArgs {
@@ -470,12 +477,6 @@ pub(crate) struct ConvertArgs {
     /// apart from zeros
     #[arg(long, value_name = "WHAT,…", value_delimiter = ',')]
     pub(crate) exclude: Vec<Excluded>,
-    /// What the image is, where it does not say so itself
-    #[arg(long, value_name = "FORMAT", value_parser = readable_names())]
-    pub(crate) input_format: Option<String>,
-    /// The map of a raw image: a line `0xSTART 0xEND` for each run of addresses in it
-    #[arg(long, value_name = "FILE")]
-    pub(crate) map: Option<PathBuf>,
     /// Write such a map of the new image
     #[arg(short = 'm', long, value_name = "FILE", allow_hyphen_values = true)]
     pub(crate) write_map: Option<PathBuf>,
@@ -495,11 +496,43 @@ pub(crate) struct ConvertArgs {
     #[arg(short, long, action = ArgAction::Count)]
     pub(crate) verbose: u8,
     #[command(flatten)]
+    pub(crate) input_options: InputArgs,
+    #[command(flatten)]
     pub(crate) manifest: ManifestArgs,
 }
 
+/// How an image that is there already is opened.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "The image that is read")]
+pub(crate) struct InputArgs {
+    /// What the image is, where it does not say so itself
+    #[arg(long, value_name = "FORMAT", value_parser = readable_names())]
+    pub(crate) input_format: Option<String>,
+    /// The map of a raw image: a line `0xSTART 0xEND` for each run of addresses in it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) map: Option<PathBuf>,
+    /// A further file of a split kdump image (makedumpfile --split); again for each
+    #[arg(long, value_name = "FILE", conflicts_with = "map")]
+    pub(crate) part: Vec<PathBuf>,
+    /// Take what is whole of a damaged image or one that is cut short, and list what is lost. May read all of it
+    #[arg(long)]
+    pub(crate) salvage: bool,
+}
+
+const INFO_EXAMPLES: &str = "\
+Examples:
+  memdump info ram.lime.zst                   what it is, of what, which memory
+  memdump info --scan ram.avml                … and whether all of it can be read
+  memdump info --salvage core.1234            what is left of an image that is cut short
+  memdump info vmcore.1 --part vmcore.2       the files of makedumpfile --split
+
+Exit status: 0 complete, 1 failed, 2 wrong usage, 3 the image is damaged or cut short.";
+
 /// Show what an image is.
+///
+/// An image that is damaged or cut short is refused with what is wrong; --salvage shows what is left of it.
 #[derive(Args, Debug)]
+#[command(after_help = INFO_EXAMPLES)]
 pub(crate) struct InfoArgs {
     /// The image
     #[arg(value_name = "IMAGE")]
@@ -507,15 +540,11 @@ pub(crate) struct InfoArgs {
     /// Read all of it: find damage, count pages of zeros
     #[arg(long)]
     pub(crate) scan: bool,
-    /// What the image is, where it does not say so itself
-    #[arg(long, value_name = "FORMAT", value_parser = readable_names())]
-    pub(crate) input_format: Option<String>,
-    /// The map of a raw image
-    #[arg(long, value_name = "FILE")]
-    pub(crate) map: Option<PathBuf>,
     /// A JSON object for programs
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
 }
 
 #[derive(Args, Debug)]

@@ -1,12 +1,17 @@
 //! Positional reads of image files, on any operating system.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek};
 
 /// Bytes with a length that can be read at any offset: a file, or a slice in a test.
 pub trait ReadAt: Send + Sync {
     /// How many bytes there are.
     fn size(&self) -> io::Result<u64>;
+
+    /// The same where it costs nothing to know; none of a stream that would have to be unpacked for it.
+    fn known_size(&self) -> io::Result<Option<u64>> {
+        self.size().map(Some)
+    }
 
     /// Reads at `offset` into the front of `buf`; 0 at the end.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
@@ -27,7 +32,13 @@ pub trait ReadAt: Send + Sync {
 
 impl ReadAt for File {
     fn size(&self) -> io::Result<u64> {
-        Ok(self.metadata()?.len())
+        let metadata = self.metadata()?;
+        if metadata.is_file() {
+            return Ok(metadata.len());
+        }
+        // Of a block device only its end tells. Reads are positional: where the file stands is nobody's concern.
+        let mut file = self;
+        file.seek(io::SeekFrom::End(0))
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use memdump_image::format::{Format, RECORD_LEN};
+use memdump_image::format::{Format, RECORD_LEN, Rigor};
 use memdump_image::{
     Backing, Chunk, Content, Extent, ExtentSet, Facts, Mapping, MemoryMap, Permissions, Plan,
     Process, Region, RegionKind, Space, Thread, XsaveComponent,
@@ -209,7 +209,8 @@ fn what_is_copied_first_stands_first() {
     assert!(offsets[3] < offsets[0] && offsets[0] < offsets[1] && offsets[1] < offsets[2]);
     assert_eq!(image[offsets[3] as usize], 0x00);
     assert_eq!(image[offsets[1] as usize + 2 * PAGE as usize], 0x02);
-    let opened = Format::by_name("elf").unwrap().open.unwrap()(Arc::new(image)).unwrap();
+    let opened =
+        Format::by_name("elf").unwrap().open.unwrap()(Arc::new(image), Rigor::Strict).unwrap();
     let mut byte = [0];
     opened.space.read_at(0x70_3fff, &mut byte).unwrap();
     assert_eq!(byte[0], 0x03);
@@ -238,7 +239,8 @@ fn more_than_65534_mappings_are_numbered_by_the_section_header() {
     assert_eq!(field(&image, 56, 2), 0xffff);
     let section = field(&image, 40, 8) as usize;
     assert_eq!(field(&image, section + 44, 4), 70_002);
-    let opened = Format::by_name("elf").unwrap().open.unwrap()(Arc::new(image)).unwrap();
+    let opened =
+        Format::by_name("elf").unwrap().open.unwrap()(Arc::new(image), Rigor::Strict).unwrap();
     assert_eq!(opened.space.map().space(), Space::Process(1234));
     assert_eq!(opened.space.map().regions().len(), 500);
 }

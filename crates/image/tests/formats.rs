@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use memdump_image::format::{FORMATS, Format, Holes, note, with_map};
+use memdump_image::format::{FORMATS, Format, Holes, Rigor, note, with_map};
 use memdump_image::{
     Cause, Chunk, Content, Extent, Facts, MemoryMap, Plan, Process, ReadError, Region, RegionKind,
     Space, VmCoreInfo,
@@ -78,7 +78,7 @@ fn write(format: &Format, plan: &Plan, holes: &[Extent]) -> Vec<u8> {
 
 /// Reads all of `wanted` out of an image.
 fn read(format: &Format, image: Vec<u8>, wanted: Extent) -> Vec<u8> {
-    let image = format.open.unwrap()(Arc::new(image)).unwrap();
+    let image = format.open.unwrap()(Arc::new(image), Rigor::Strict).unwrap();
     let mut bytes = vec![0; wanted.len() as usize];
     let mut done = 0;
     while done < bytes.len() {
@@ -119,7 +119,7 @@ fn what_is_written_is_read_back_with_its_map_and_facts() {
                 continue;
             }
             assert_eq!(Format::detect(&image).unwrap().name, format.name);
-            let opened = format.open.unwrap()(Arc::new(image)).unwrap();
+            let opened = format.open.unwrap()(Arc::new(image), Rigor::Strict).unwrap();
             assert_eq!(opened.space.map().extents(), plan.map.extents(), "{}", format.name);
             if format.name == "elf" {
                 assert_eq!(opened.space.map().space(), space);
@@ -143,7 +143,7 @@ fn holes_are_left_out_or_zeros_and_cost_only_themselves() {
                 assert!(image == expected.concat(), "{}", format.name);
             }
             Holes::Kept => {
-                let opened = format.open.unwrap()(Arc::new(image)).unwrap();
+                let opened = format.open.unwrap()(Arc::new(image), Rigor::Strict).unwrap();
                 let mut bytes = vec![0; 0x1000];
                 let found = opened.space.read_at(hole.start(), &mut bytes);
                 assert!(matches!(found, Err(ReadError::Fault { .. })), "{}", format.name);
@@ -166,7 +166,8 @@ fn an_image_cut_short_is_an_error_or_a_fault_and_never_wrong_bytes() {
         let plan = plan_for(format, RANGES);
         let image = write(format, &plan, &[]);
         for len in 0..image.len() {
-            let Ok(opened) = format.open.unwrap()(Arc::new(image[..len].to_vec())) else {
+            let Ok(opened) = format.open.unwrap()(Arc::new(image[..len].to_vec()), Rigor::Strict)
+            else {
                 continue;
             };
             for region in opened.space.map().regions() {
@@ -245,7 +246,7 @@ fn elf_numbers_more_than_65534_segments_by_the_section_header() {
     assert_eq!(image[56..58], [0xff, 0xff]); // e_phnum
     let section = u64::from_le_bytes(image[40..48].try_into().unwrap()) as usize;
     assert_eq!(image[section + 44..section + 48], 70_001_u32.to_le_bytes()); // sh_info
-    let opened = format.open.unwrap()(Arc::new(image)).unwrap();
+    let opened = format.open.unwrap()(Arc::new(image), Rigor::Strict).unwrap();
     assert_eq!(opened.space.map().extents(), plan.map.extents());
 }
 
@@ -255,7 +256,7 @@ fn notes_of_the_source_are_kept_whole() {
     let own = [note("CORE", 1, &[7; 336]), note("VMCOREINFO", 0, b"OSRELEASE=9\n")].concat();
     plan.facts.elf_notes = Some(own.clone());
     let format = Format::by_name("elf").unwrap();
-    let opened = format.open.unwrap()(Arc::new(write(format, &plan, &[]))).unwrap();
+    let opened = format.open.unwrap()(Arc::new(write(format, &plan, &[])), Rigor::Strict).unwrap();
     assert_eq!(opened.facts.elf_notes, Some(own));
     assert_eq!(opened.facts.release.as_deref(), Some("9"));
 }
@@ -265,7 +266,7 @@ fn raw_is_read_with_its_map() {
     let plan = plan(Space::Physical, RANGES);
     let image = write(Format::by_name("raw").unwrap(), &plan, &[]);
     let map = "0x1000 0x3000\n0x8000 0x9000\n";
-    let opened = with_map(Arc::new(image), map).unwrap();
+    let opened = with_map(Arc::new(image), map, Rigor::Strict).unwrap();
     assert_eq!(opened.space.map().extents(), plan.map.extents());
     let mut bytes = vec![0; 0x1000];
     assert_eq!(opened.space.read_at(0x8000, &mut bytes).unwrap(), 0x1000);
@@ -273,7 +274,7 @@ fn raw_is_read_with_its_map() {
     for wrong in
         ["0x1000", "0x1000 0x1000", "1000 2000", "0x1 0x2 0x3", "0x1000 0x3000\n0x2000 0x4000"]
     {
-        assert!(with_map(Arc::new(Vec::new()), wrong).is_err(), "{wrong}");
+        assert!(with_map(Arc::new(Vec::new()), wrong, Rigor::Strict).is_err(), "{wrong}");
     }
 }
 
@@ -290,14 +291,15 @@ fn segments_that_overlap_are_read_once() {
     {
         image[64 + at..64 + at + 8].copy_from_slice(&u64::to_le_bytes(value));
     }
-    let opened = Format::by_name("elf").unwrap().open.unwrap()(Arc::new(image)).unwrap();
+    let opened =
+        Format::by_name("elf").unwrap().open.unwrap()(Arc::new(image), Rigor::Strict).unwrap();
     assert_eq!(opened.space.map().extents(), plan.map.extents());
     assert_eq!(opened.space.map().regions()[0].counterpart, Some(DIRECT_MAP + 0x1000));
 }
 
 /// Opens and reads a little of whatever opens.
 fn probe(format: &Format, file: Vec<u8>) {
-    let Ok(image) = format.open.unwrap()(Arc::new(file)) else { return };
+    let Ok(image) = format.open.unwrap()(Arc::new(file), Rigor::Strict) else { return };
     for region in image.space.map().regions().iter().take(16) {
         let mut bytes = [0; 64];
         for addr in [region.extent.start(), region.extent.last()] {

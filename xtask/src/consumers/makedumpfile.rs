@@ -1,4 +1,5 @@
-//! makedumpfile: it puts flattened kdump images in order, and leaves out of an image what nobody needs.
+//! makedumpfile, on kdump images: it puts flattened ones in order, splits them and puts the parts together again, and leaves out of
+//! an image what nobody needs.
 
 use std::path::Path;
 use std::process::Command;
@@ -33,5 +34,28 @@ pub(crate) fn leave_out(image: &Path, output: &Path) -> Result<()> {
     makedumpfile.args(["-c", "-d", "31"]).arg(image).arg(output);
     command::run(&mut makedumpfile, LIMIT)
         .with_context(|| format!("filter {} with makedumpfile", image.display()))?;
+    Ok(())
+}
+
+/// Splits an image in order into several files (`--split`), which it compresses anew with zlib.
+///
+/// # Errors
+/// Where makedumpfile cannot be run, or does not read the image.
+pub(crate) fn split(image: &Path, parts: &[&Path]) -> Result<()> {
+    let mut makedumpfile = Command::new("makedumpfile");
+    makedumpfile.args(["--split", "-c", "-d", "0", "-f"]).arg(image).args(parts);
+    command::run(&mut makedumpfile, LIMIT)
+        .with_context(|| format!("split {} with makedumpfile", image.display()))?;
+    Ok(())
+}
+
+/// Puts the files of a split image together (`--reassemble`).
+///
+/// # Errors
+/// Where makedumpfile cannot be run, or does not take the files for parts of one image.
+pub(crate) fn reassemble(parts: &[&Path], output: &Path) -> Result<()> {
+    let mut makedumpfile = Command::new("makedumpfile");
+    makedumpfile.args(["--reassemble", "-f"]).args(parts).arg(output);
+    command::run(&mut makedumpfile, LIMIT).context("put parts together with makedumpfile")?;
     Ok(())
 }

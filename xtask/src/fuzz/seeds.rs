@@ -30,9 +30,9 @@ fn of(target: &str) -> Result<Seeds> {
         "images" => {
             let mut seeds = Seeds::new();
             for (name, image) in images()? {
-                // A byte before the image says how it is opened: 0 is by magic, then the table's rows.
+                // A byte before the image says how it is opened: 0 is by magic, then the table's rows; the same again to salvage.
                 seeds.extend(
-                    (0..=9)
+                    (0..=18)
                         .map(|way| (format!("{name}-{way}"), [&[way], image.as_slice()].concat())),
                 );
             }

@@ -7,7 +7,9 @@ use std::path::Path;
 use anyhow::Context;
 use memdump_image::codec::{CODECS, Codec};
 use memdump_image::format::Format;
-use memdump_image::{Cause, CopyOptions, Extent, ExtentSet, Hole, MemoryMap, Plan, Space, Summary};
+use memdump_image::{
+    CopyOptions, Extent, ExtentSet, Hole, MemoryMap, Plan, Space, Summary, Totals,
+};
 use memdump_sink::Request;
 
 use super::manifest::{Written, image_file};
@@ -24,7 +26,7 @@ const PIECE_LEN: usize = 1 << 20;
 
 pub(crate) fn run(args: &ConvertArgs) -> anyhow::Result<Exit> {
     log::init(args.verbose);
-    let opened = open::open(&args.input, args.input_format.as_deref(), args.map.as_ref())?;
+    let opened = open::open(&args.input, &args.input_options)?;
     let output = Path::new(&args.output);
     let codec = match &args.compress {
         Some(name) => Codec::by_name(name),
@@ -39,6 +41,9 @@ pub(crate) fn run(args: &ConvertArgs) -> anyhow::Result<Exit> {
         Some(name) => Format::by_name(name).context("an unlisted format")?,
         None => by_name.unwrap_or(opened.format),
     };
+    for problem in opened.problems() {
+        say(args, format_args!("warning: {problem}"));
+    }
     let job = Job {
         format,
         codec,
@@ -59,7 +64,10 @@ pub(crate) fn run(args: &ConvertArgs) -> anyhow::Result<Exit> {
     }
     let map = select(args, opened.map())?;
     let is_whole = map.total() == opened.map().total();
+    let is_sound = opened.image.problems.is_empty() && args.input_options.part.is_empty();
     if is_whole
+        && is_sound
+        && !args.input_options.salvage
         && args.exclude.is_empty()
         && format.name == opened.format.name
         && format.name != "raw"
@@ -82,7 +90,7 @@ pub(crate) fn run(args: &ConvertArgs) -> anyhow::Result<Exit> {
     let record = MapFile::create(args.write_map.as_deref())?;
     let (sink, beside) = job.open(&args.manifest, false)?;
     let wanted = Wanted { hashes: beside.is_some(), second_look: None };
-    let done = match job.run(&*opened.image.space, &plan, expected, record, (sink, wanted)) {
+    let mut done = match job.run(&*opened.image.space, &plan, expected, record, (sink, wanted)) {
         Ok(done) => done,
         Err(error) => {
             if let Some(beside) = beside {
@@ -91,6 +99,9 @@ pub(crate) fn run(args: &ConvertArgs) -> anyhow::Result<Exit> {
             return Err(error);
         }
     };
+    if let Space::Process(_) = plan.map.space() {
+        done.summary.holes.extend(&present.holes);
+    }
     if let (Some(beside), Some(hashed)) = (beside, done.hashed) {
         beside.write(Written {
             image: image_file(
@@ -112,6 +123,12 @@ pub(crate) fn run(args: &ConvertArgs) -> anyhow::Result<Exit> {
         })?;
     }
     Ok(conclude(args, &job, &opened, &done.summary))
+}
+
+fn say(args: &ConvertArgs, message: std::fmt::Arguments<'_>) {
+    if !args.quiet {
+        eprintln!("memdump: {message}");
+    }
 }
 
 /// The codec whose files have this suffix.
@@ -156,14 +173,14 @@ fn select(args: &ConvertArgs, map: &MemoryMap) -> anyhow::Result<MemoryMap> {
 /// What an image has content for.
 pub(super) struct Present {
     pub(super) absent: ExtentSet,
-    /// Bytes without content, by cause.
-    pub(super) holes: BTreeMap<Cause, u64>,
+    /// The same with the causes.
+    pub(super) holes: Totals,
 }
 
 /// Finds out what of `map` the image has content for, by its tables alone.
 pub(super) fn survey(opened: &Opened, map: &MemoryMap) -> Present {
     let mut absent = Vec::new();
-    let mut holes = BTreeMap::new();
+    let mut holes = Totals::default();
     for region in map.regions() {
         let mut rest = Some(region.extent);
         while let Some(here) = rest {
@@ -171,7 +188,7 @@ pub(super) fn survey(opened: &Opened, map: &MemoryMap) -> Present {
             for run in &runs {
                 if let memdump_image::Presence::Nothing(cause) = run.presence {
                     absent.push(run.extent);
-                    *holes.entry(cause).or_default() += run.extent.len();
+                    holes.add(Hole { extent: run.extent, cause });
                 }
             }
             let end = runs.last().map_or(here.end(), |run| run.extent.end());
@@ -184,7 +201,7 @@ pub(super) fn survey(opened: &Opened, map: &MemoryMap) -> Present {
 /// The same image with another compression, or none: not a byte of it changes.
 fn repack(job: &Job, opened: &Opened) -> anyhow::Result<Exit> {
     let file = &*opened.file;
-    let size = file.size().context("cannot read the image")?;
+    let size = file.size().context("cannot read the image; --salvage takes what is whole of it")?;
     let mut sink = (job.request.kind().open)(&job.request)?;
     let mut progress = Progress::new(job.progress, job.quiet, size);
     let mut pass = |output: &mut dyn memdump_image::format::Output| -> anyhow::Result<()> {
@@ -193,8 +210,11 @@ fn repack(job: &Job, opened: &Opened) -> anyhow::Result<Exit> {
         while at < size {
             let now = piece.len().min(usize::try_from(size - at).unwrap_or(usize::MAX));
             let piece = &mut piece[..now];
-            file.read_exact_at(at, piece)
-                .with_context(|| format!("cannot read the image at offset {at:#x}"))?;
+            file.read_exact_at(at, piece).with_context(|| {
+                format!(
+                    "cannot read the image at offset {at:#x}; --salvage takes what is whole of it"
+                )
+            })?;
             match piece.iter().all(|&byte| byte == 0) {
                 true => output.zeros(now as u64),
                 false => output.write_all(piece),
@@ -229,7 +249,9 @@ fn repack(job: &Job, opened: &Opened) -> anyhow::Result<Exit> {
 
 fn conclude(args: &ConvertArgs, job: &Job, opened: &Opened, summary: &Summary) -> Exit {
     let holes: &[Hole] = summary.holes.listed();
-    let incomplete = summary.holes.by_cause().any(|(cause, _)| !cause.is_inherent());
+    let problems = opened.problems();
+    let incomplete =
+        !problems.is_empty() || summary.holes.by_cause().any(|(cause, _)| !cause.is_inherent());
     if args.progress == ProgressStyle::Json {
         print_json(&serde_json::json!({
             "event": "summary",
@@ -240,6 +262,7 @@ fn conclude(args: &ConvertArgs, job: &Job, opened: &Opened, summary: &Summary) -
             "zero": summary.zero,
             "seconds": summary.elapsed.as_secs_f64(),
             "complete": !incomplete,
+            "problems": problems,
             "unlisted_holes": summary.holes.unlisted(),
             "holes": json_holes(holes),
         }));

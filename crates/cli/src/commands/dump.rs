@@ -91,6 +91,10 @@ impl Dump<'_> {
             self.job.say(format_args!("note: {note}"));
         }
 
+        for problem in &self.selection.problems {
+            self.job.say(format_args!("warning: {problem}"));
+        }
+
         let archive = self.open_kit()?;
         let (sink, beside) = match self.job.open(&self.args.manifest, true) {
             Ok(opened) => opened,
@@ -202,7 +206,8 @@ impl Dump<'_> {
 
     /// Says exactly what was taken.
     fn conclude(&self, summary: &Summary, missing: &[Hole]) -> Exit {
-        let incomplete = missing.iter().any(|hole| !hole.cause.is_inherent());
+        let incomplete = !self.selection.problems.is_empty()
+            || missing.iter().any(|hole| !hole.cause.is_inherent());
         let peak = memdump_live::peak_memory();
         if self.args.progress == ProgressStyle::Json {
             print_json(&serde_json::json!({
@@ -213,6 +218,7 @@ impl Dump<'_> {
                 "seconds": summary.elapsed.as_secs_f64(),
                 "complete": !incomplete,
                 "notes": self.selection.notes,
+                "problems": self.selection.problems,
                 "peak_memory": peak,
                 "unlisted_holes": summary.holes.unlisted(),
                 "holes": json_holes(missing),

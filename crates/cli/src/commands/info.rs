@@ -20,13 +20,13 @@ const PIECE_LEN: usize = 1 << 20;
 
 pub(crate) fn run(args: &InfoArgs) -> anyhow::Result<Exit> {
     log::init(0);
-    let opened = open::open(&args.image, args.input_format.as_deref(), args.map.as_ref())?;
+    let opened = open::open(&args.image, &args.input)?;
     let present = survey(&opened, opened.map());
     let scanned = args.scan.then(|| scan(&opened));
-    let report = Report { opened: &opened, holes: present.holes.into_iter().collect(), scanned };
+    let report = Report { opened: &opened, holes: present.holes.by_cause().collect(), scanned };
     print(&if args.json { report.json() } else { report.text() })?;
     let damage = report.scanned.as_ref().is_some_and(|scanned| !scanned.damage.is_empty());
-    Ok(if damage { Exit::Incomplete } else { Exit::Complete })
+    Ok(if damage || !opened.image.problems.is_empty() { Exit::Incomplete } else { Exit::Complete })
 }
 
 /// What reading all of it has shown.
@@ -84,6 +84,7 @@ impl Report<'_> {
             "present": self.present(),
             "holes": holes.collect::<serde_json::Map<_, _>>(),
             "zero": self.scanned.as_ref().map(|scanned| scanned.zero),
+            "problems": self.opened.problems(),
             "damage": self.scanned.as_ref().map(|scanned| super::write::json_holes(&scanned.damage)),
             "regions": regions.collect::<Vec<_>>(),
         });
@@ -139,6 +140,9 @@ impl Report<'_> {
         line("memory", format!("{}, {ratio:.2} times the file", Human(self.present())));
         for (cause, bytes) in &self.holes {
             line("not in it", format!("{}: {cause}", Human(*bytes)));
+        }
+        for problem in self.opened.problems() {
+            line("problem", problem);
         }
         match &self.scanned {
             Some(Scanned { zero, damage }) => {

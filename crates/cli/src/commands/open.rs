@@ -2,21 +2,22 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use memdump_image::codec::{self, Codec};
-use memdump_image::format::{self, FORMATS, Format, Image, OpenError};
+use memdump_image::format::{self, FORMATS, Format, Image, OpenError, Rigor};
 use memdump_image::{AddressSpace, Excluding, MemoryMap, ReadAt, Space};
 use memdump_inspect::kernel::PageStructs;
 
 use super::select::uses;
-use crate::args::Excluded;
+use crate::args::{Excluded, InputArgs};
+use crate::exit::UsageError;
 
 /// An image file that was opened.
 pub(super) struct Opened {
-    /// Its bytes, unpacked.
+    /// Its bytes, unpacked; of several files those of the first.
     pub(super) file: Arc<dyn ReadAt>,
     /// Bytes of the file as it lies there.
     pub(super) size: u64,
@@ -28,6 +29,16 @@ pub(super) struct Opened {
 impl Opened {
     pub(super) fn map(&self) -> &MemoryMap {
         self.image.space.map()
+    }
+
+    /// A line for each thing that is wrong with it.
+    pub(super) fn problems(&self) -> Vec<String> {
+        let problems = &self.image.problems;
+        let mut lines: Vec<String> = problems.listed().iter().map(ToString::to_string).collect();
+        if problems.unlisted() > 0 {
+            lines.push(format!("and {} problems more", problems.unlisted()));
+        }
+        lines
     }
 
     /// The page size of its machine, as far as it says so.
@@ -58,66 +69,112 @@ impl Opened {
     }
 }
 
-/// Opens the image at `path`. `format` names what does not show; a raw image has its `map` beside it.
-pub(super) fn open(
-    path: &Path,
-    format: Option<&str>,
-    map: Option<&PathBuf>,
-) -> anyhow::Result<Opened> {
-    let shown = path.display();
-    if path == OsStr::new("-") {
-        bail!("an image is read here and there, not from front to back: name a file in place of -");
-    }
-    let file = File::open(path).with_context(|| format!("cannot open the image {shown}"))?;
-    let metadata = file.metadata().with_context(|| format!("cannot open the image {shown}"))?;
-    if metadata.is_dir() {
-        bail!("cannot open the image {shown}: it is a folder; name the file in it");
-    }
-    let size = metadata.len();
-    let file: Arc<dyn ReadAt> = Arc::new(file);
-    let damaged = || format!("cannot open the image {shown}");
-    let named = match (format, map) {
+/// Opens the image at `path`, as the options say.
+pub(super) fn open(path: &Path, how: &InputArgs) -> anyhow::Result<Opened> {
+    let rigor = if how.salvage { Rigor::Salvage } else { Rigor::Strict };
+    let opening = Opening { path, rigor };
+    let (file, size) = opening.file(path)?;
+    let named = match (&how.input_format, &how.map) {
+        _ if !how.part.is_empty() => return opening.parts(file, size, how),
         (None, None) => {
-            let opened = format::open(Arc::clone(&file)).map_err(|error| match error {
-                OpenError::Unknown { .. } => anyhow::anyhow!(
-                    "cannot open the image {shown}: {error}; say what it is: --map FILE for a raw one, \
-                     --input-format padded where position is address"
-                ),
-                error => anyhow::Error::from(error).context(damaged()),
-            })?;
+            let format::Opened { format, codec, image } =
+                format::open(Arc::clone(&file), rigor).map_err(|error| opening.refused(error))?;
             let (_, file) = codec::unpacked(file)?;
-            let format::Opened { format, codec, image } = opened;
             return Ok(Opened { file, size, codec, format, image });
         }
         (Some(name), _) => name,
         (None, Some(_)) => "raw",
     };
-    let (codec, file) = codec::unpacked(file).with_context(damaged)?;
+    let (codec, file) = codec::unpacked(file).map_err(|error| opening.refused(error.into()))?;
     let format = Format::by_name(named).context("an unlisted format")?;
-    let image = match (format.open, map) {
+    let image = match (format.open, &how.map) {
         (_, Some(map)) if named == "raw" => {
             let text = fs::read_to_string(map)
                 .with_context(|| format!("cannot read the map {}", map.display()))?;
-            format::with_map(Arc::clone(&file), &text)
+            format::with_map(Arc::clone(&file), &text, rigor)
         }
-        (Some(open), _) => open(Arc::clone(&file)),
+        (Some(open), _) => open(Arc::clone(&file), rigor),
         (None, _) => {
+            let shown = path.display();
             bail!("{shown} does not say itself what lies where: give its map (--map FILE)")
         }
     };
-    let image = image.with_context(damaged)?;
+    let image = image.map_err(|error| opening.refused(error.into()))?;
     Ok(Opened { file, size, codec, format, image })
 }
 
-/// Opens a raw image by the text of its map.
+/// Opens a raw image by the text of its map, and takes what is there of it.
 pub(super) fn raw(path: &Path, map: &str) -> anyhow::Result<Opened> {
-    let failed = || format!("cannot open the image {}", path.display());
-    let file = File::open(path).with_context(failed)?;
-    let size = file.metadata().with_context(failed)?.len();
-    let (codec, file) = codec::unpacked(Arc::new(file)).with_context(failed)?;
-    let image = format::with_map(Arc::clone(&file), map).with_context(failed)?;
+    let opening = Opening { path, rigor: Rigor::Salvage };
+    let (file, size) = opening.file(path)?;
+    let (codec, file) = codec::unpacked(file).map_err(|error| opening.refused(error.into()))?;
+    let image = format::with_map(Arc::clone(&file), map, Rigor::Salvage);
+    let image = image.map_err(|error| opening.refused(error.into()))?;
     let format = Format::by_name("raw").context("an unlisted format")?;
     Ok(Opened { file, size, codec, format, image })
+}
+
+/// An image that is being opened, for what is said when it cannot be.
+struct Opening<'a> {
+    path: &'a Path,
+    rigor: Rigor,
+}
+
+impl Opening<'_> {
+    /// Opens a file, and says how many bytes it has.
+    fn file(&self, path: &Path) -> anyhow::Result<(Arc<dyn ReadAt>, u64)> {
+        let shown = path.display();
+        if path == OsStr::new("-") {
+            bail!(
+                "an image is read here and there, not from front to back: name a file in place of -"
+            );
+        }
+        let failed = || format!("cannot open the image {shown}");
+        let file = File::open(path).with_context(failed)?;
+        if file.metadata().with_context(failed)?.is_dir() {
+            bail!("cannot open the image {shown}: it is a folder; name the file in it");
+        }
+        let size = file.size().with_context(failed)?;
+        Ok((Arc::new(file), size))
+    }
+
+    /// Opens the files of a split image.
+    fn parts(&self, first: Arc<dyn ReadAt>, size: u64, how: &InputArgs) -> anyhow::Result<Opened> {
+        let format = Format::by_name("kdump").context("an unlisted format")?;
+        if how.input_format.as_ref().is_some_and(|name| name != format.name) {
+            let message = "--part is for the files of a split kdump image alone";
+            return Err(UsageError(message.into()).into());
+        }
+        let (codec, first) = codec::unpacked(first).map_err(|error| self.refused(error.into()))?;
+        let mut files = vec![Arc::clone(&first)];
+        let mut whole = size;
+        for path in &how.part {
+            let (file, size) = self.file(path)?;
+            let (_, file) = codec::unpacked(file).map_err(|error| self.refused(error.into()))?;
+            files.push(file);
+            whole += size;
+        }
+        let image = format::open_parts(files, self.rigor);
+        let image = image.map_err(|error| self.refused(error.into()))?;
+        Ok(Opened { file: first, size: whole, codec, format, image })
+    }
+
+    /// What is said when it cannot be opened, and what to do.
+    fn refused(&self, error: OpenError) -> anyhow::Error {
+        let shown = self.path.display();
+        match (error, self.rigor) {
+            (error @ OpenError::Unknown { .. }, _) => anyhow::anyhow!(
+                "cannot open the image {shown}: {error}; say what it is: --map FILE for a raw one, \
+                 --input-format padded where position is address"
+            ),
+            (error @ OpenError::Format(_), Rigor::Strict) => anyhow::anyhow!(
+                "cannot open the image {shown}: {error}; --salvage takes what is whole of it"
+            ),
+            (error, _) => {
+                anyhow::Error::from(error).context(format!("cannot open the image {shown}"))
+            }
+        }
+    }
 }
 
 /// The names of formats that can be read.

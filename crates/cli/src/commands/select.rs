@@ -1,6 +1,5 @@
 //! Which memory: the options that every command about a live machine shares.
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -12,7 +11,7 @@ use memdump_image::{AddressSpace, Exclude, Hole, Plan, Space};
 use memdump_live::{Choice, Kit, Recheck, SOURCES};
 
 use super::open::{self, Opened};
-use crate::args::{Excluded, Include, SelectArgs};
+use crate::args::{Excluded, Include, InputArgs, SelectArgs};
 use crate::exit::UsageError;
 use crate::size;
 
@@ -26,6 +25,8 @@ pub(super) struct Selection {
     pub(super) omitted: Vec<Hole>,
     /// What else should be known of it.
     pub(super) notes: Vec<String>,
+    /// What is wrong with an image that it is read from.
+    pub(super) problems: Vec<String>,
     /// What has come and gone since.
     pub(super) recheck: Recheck,
     /// What is wanted beside an image of a running machine.
@@ -56,8 +57,9 @@ pub(super) fn open(
     trial: bool,
 ) -> anyhow::Result<Selection> {
     let space = if args.kernel { Space::Kernel } else { Space::Physical };
-    let selection = match image(&args.source)? {
+    let selection = match image(args)? {
         Some(opened) => {
+            let problems = opened.problems();
             let opened = opened.without(exclude)?;
             let source =
                 format!("{} ({} image)", Path::new(&args.source).display(), opened.format.name);
@@ -66,7 +68,7 @@ pub(super) fn open(
             let recheck = Box::new(|| Ok(Vec::new()));
             let (omitted, notes) = (Vec::new(), Vec::new());
             let space = opened.image.space;
-            Selection { space, plan, source, omitted, notes, recheck, kit: None }
+            Selection { space, plan, source, omitted, notes, problems, recheck, kit: None }
         }
         None => live(args, exclude, space, trial)?,
     };
@@ -108,6 +110,7 @@ fn live(
         source: opened.source.display().to_string(),
         omitted: opened.omitted,
         notes: opened.notes,
+        problems: Vec::new(),
         recheck: opened.recheck,
         kit: Some(opened.kit),
     })
@@ -122,20 +125,21 @@ pub(super) fn uses(excluded: &[Excluded]) -> Exclude {
     }
 }
 
-/// Opens `source` as a memory image, where it is a regular file that begins like one. ELF files are
+/// Opens the source as a memory image, where it is a regular file that begins like one. ELF files are
 /// left to the live sources: a kcore elsewhere is one too.
-fn image(source: &OsStr) -> anyhow::Result<Option<Opened>> {
-    let path = Path::new(source);
-    if source == "auto" || !path.is_file() {
+fn image(args: &SelectArgs) -> anyhow::Result<Option<Opened>> {
+    let path = Path::new(&args.source);
+    if args.source == "auto" || !path.is_file() {
         return Ok(None);
     }
     let failed = || format!("cannot open the memory image {}", path.display());
     let file = File::open(path).with_context(failed)?;
     let mut head = Vec::new();
     file.take(16).read_to_end(&mut head).with_context(failed)?;
-    let format = Format::detect(&head).filter(|format| format.name != "elf");
-    match format.is_some() || Codec::detect(&head).is_some() {
-        true => open::open(path, None, None).map(Some),
-        false => Ok(None),
+    let is_image = Format::detect(&head).is_some_and(|format| format.name != "elf");
+    if !is_image && Codec::detect(&head).is_none() {
+        return Ok(None);
     }
+    let how = InputArgs { salvage: args.salvage, ..InputArgs::default() };
+    open::open(path, &how).map(Some)
 }

@@ -1,5 +1,7 @@
 //! The reader of compressed files without a table: from front to back, and from the front again for what lies
 //! further back than the last megabytes, which are kept.
+//!
+//! A stream that is damaged or cut short gives everything that stands before, and an error from there on.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -26,18 +28,28 @@ impl Rewinding {
     fn rewound(&self) -> io::Result<Tape> {
         let packed = Box::new(Front { file: Arc::clone(&self.file), at: 0 });
         let decoder = (self.codec.decoder)(packed)?;
-        Ok(Tape { decoder, kept: VecDeque::new(), start: 0, end: 0, is_over: false })
+        let kept = VecDeque::new();
+        Ok(Tape { codec: self.codec, decoder, kept, start: 0, end: 0, over: None })
     }
 }
 
 /// The stream as far as it was unpacked.
 struct Tape {
+    codec: &'static Codec,
     decoder: Box<dyn Read + Send>,
     /// The last of it: from `start` to `end`, in blocks of which only the very last is not whole.
     kept: VecDeque<Vec<u8>>,
     start: u64,
     end: u64,
-    is_over: bool,
+    /// Why it goes no further.
+    over: Option<Over>,
+}
+
+#[derive(Clone, Copy)]
+enum Over {
+    End,
+    Cut,
+    Damaged,
 }
 
 impl Tape {
@@ -51,12 +63,33 @@ impl Tape {
             _ => Vec::with_capacity(BLOCK_LEN),
         };
         block.clear();
-        let read =
-            Read::by_ref(&mut self.decoder).take(BLOCK_LEN as u64).read_to_end(&mut block)?;
-        self.is_over = read < BLOCK_LEN;
-        self.end += read as u64;
+        let outcome =
+            Read::by_ref(&mut self.decoder).take(BLOCK_LEN as u64).read_to_end(&mut block);
+        self.over = match outcome {
+            Ok(BLOCK_LEN) => None,
+            Ok(_) => Some(Over::End),
+            // The file itself cannot be read: the decoder is of no use any more, and another read may do better.
+            Err(error) if error.raw_os_error().is_some() => return Err(error),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Some(Over::Cut),
+            Err(_) => Some(Over::Damaged),
+        };
+        self.end += block.len() as u64;
         self.kept.push_back(block);
         Ok(())
+    }
+
+    /// What a read behind the end gives.
+    fn behind(&self) -> io::Result<usize> {
+        let (kind, how) = match self.over {
+            None | Some(Over::End) => return Ok(0),
+            Some(Over::Cut) => (io::ErrorKind::UnexpectedEof, "ends too early"),
+            Some(Over::Damaged) => (io::ErrorKind::InvalidData, "is damaged"),
+        };
+        let (name, end) = (self.codec.name, self.end);
+        Err(io::Error::new(
+            kind,
+            format!("the {name} stream {how}: it could be unpacked up to {end:#x}"),
+        ))
     }
 }
 
@@ -66,9 +99,16 @@ impl ReadAt for Rewinding {
         if let Some(&size) = self.size.get() {
             return Ok(size);
         }
-        let packed = Box::new(Front { file: Arc::clone(&self.file), at: 0 });
-        let size = io::copy(&mut (self.codec.decoder)(packed)?, &mut io::sink())?;
-        Ok(*self.size.get_or_init(|| size))
+        let mut tape = self.rewound()?;
+        while tape.over.is_none() {
+            tape.advance()?;
+        }
+        tape.behind()?;
+        Ok(*self.size.get_or_init(|| tape.end))
+    }
+
+    fn known_size(&self) -> io::Result<Option<u64>> {
+        Ok(self.size.get().copied())
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
@@ -77,18 +117,19 @@ impl ReadAt for Rewinding {
             Some(here) if here.start <= offset => here,
             _ => self.rewound()?,
         };
-        while here.end <= offset && !here.is_over {
-            // After an error the decoder is of no use: it is taken anew for the next read.
+        while here.end <= offset && here.over.is_none() {
             here.advance()?;
         }
-        let mut read = 0;
-        if offset < here.end {
+        let read = if offset < here.end {
             let at = (offset - here.start) as usize;
             let rest = &here.kept[at / BLOCK_LEN][at % BLOCK_LEN..];
-            read = rest.len().min(buf.len());
+            let read = rest.len().min(buf.len());
             buf[..read].copy_from_slice(&rest[..read]);
-        }
+            Ok(read)
+        } else {
+            here.behind()
+        };
         *tape = Some(here);
-        Ok(read)
+        read
     }
 }

@@ -64,6 +64,19 @@ impl Totals {
         }
     }
 
+    /// Adds what another copy could not take.
+    pub fn extend(&mut self, others: &Totals) {
+        for &hole in &others.listed {
+            self.add(hole);
+        }
+        for (cause, bytes) in others.by_cause() {
+            let listed = others.listed.iter().filter(|hole| hole.cause == cause);
+            let rest = bytes - listed.map(|hole| hole.extent.len()).sum::<u64>();
+            *self.bytes.entry(cause).or_default() += rest;
+        }
+        self.unlisted += others.unlisted;
+    }
+
     /// Bytes by cause.
     pub fn by_cause(&self) -> impl Iterator<Item = (Cause, u64)> + '_ {
         self.bytes.iter().map(|(&cause, &bytes)| (cause, bytes))

@@ -16,10 +16,14 @@ mod fill;
 mod kdump;
 mod lime;
 mod padded;
+mod problem;
 mod raw;
+mod stretches;
 
 pub use core::RECORD_LEN;
 pub use elf::{ElfCore, NO_PADDR, Note, Segment, note, notes};
+pub use kdump::open_parts;
+pub use problem::{FormatError, Problems, Rigor};
 pub use raw::with_map;
 
 /// Every format there is. Values of `--format`, its help, detection and the generic tests derive
@@ -66,7 +70,7 @@ pub struct Format {
 }
 
 /// Reads an image's headers and makes its memory readable.
-pub type Open = fn(Arc<dyn ReadAt>) -> Result<Image, FormatError>;
+pub type Open = fn(Arc<dyn ReadAt>, Rigor) -> Result<Image, FormatError>;
 
 /// What a format does where memory could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,22 +154,28 @@ pub trait ImageWriter {
 /// Opens an image of any format, compressed or not, that can be told by how it begins.
 ///
 /// # Errors
-/// When it begins as no image does, or is damaged.
-pub fn open(file: Arc<dyn ReadAt>) -> Result<Opened, OpenError> {
+/// When it begins as no image does, or is damaged; with [`Rigor::Salvage`] when nothing can be made of it.
+pub fn open(file: Arc<dyn ReadAt>, rigor: Rigor) -> Result<Opened, OpenError> {
     let (codec, unpacked) = codec::unpacked(file)?;
     let mut head = [0; 16];
-    let mut read = 0;
-    while read < head.len() {
-        match unpacked.read_at(read as u64, &mut head[read..])? {
-            0 => break,
-            more => read += more,
-        }
-    }
-    let detected = Format::detect(&head[..read]);
+    let read = problem::read_up_to(&*unpacked, 0, &mut head)?;
+    let head = &head[..read];
+    let detected = Format::detect(head);
     let Some((format, open)) = detected.and_then(|format| Some((format, format.open?))) else {
+        // The start of a magic, and no more: it is known what was to come.
+        let begun =
+            |magic: &&[u8]| !head.is_empty() && magic.len() > read && magic.starts_with(head);
+        if let Some(format) = FORMATS.iter().find(|format| format.magics.iter().any(begun)) {
+            let magic = problem::Wanted { format: format.name, field: "magic", offset: 0 };
+            return Err(magic.bad(format!("the file ends after {read} bytes of it")).into());
+        }
+        if let (Some(codec), []) = (codec, head) {
+            let empty = format!("the {} stream ends before its first byte", codec.name);
+            return Err(OpenError::Read(io::Error::new(io::ErrorKind::UnexpectedEof, empty)));
+        }
         return Err(OpenError::Unknown { head: head[..read.min(8)].to_vec() });
     };
-    Ok(Opened { format, codec, image: open(unpacked)? })
+    Ok(Opened { format, codec, image: open(unpacked, rigor)? })
 }
 
 /// An image, and what it was found to be.
@@ -208,46 +218,8 @@ pub struct Image {
     pub space: Box<dyn AddressSpace>,
     /// What it says of the machine it is of.
     pub facts: Facts,
-}
-
-/// Why a file is not an image of a format, or is damaged.
-#[derive(Debug, thiserror::Error)]
-pub enum FormatError {
-    /// A field holds what it cannot hold.
-    #[error("not a sound {format} image: {field} at offset {offset:#x}: {problem}")]
-    Field {
-        /// The format's name.
-        format: &'static str,
-        /// Where in the file, in bytes.
-        offset: u64,
-        /// The field's name in the format's documentation.
-        field: &'static str,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The file could not be read.
-    #[error("cannot read the {format} image at offset {offset:#x}: {source}")]
-    Read {
-        /// The format's name.
-        format: &'static str,
-        /// Where in the file, in bytes.
-        offset: u64,
-        /// Why.
-        source: io::Error,
-    },
-}
-
-/// Reads memory at `addr` that stands at `offset` of an image file.
-fn read_file(
-    file: &dyn ReadAt,
-    addr: u64,
-    offset: u64,
-    buf: &mut [u8],
-) -> Result<usize, ReadError> {
-    match file.read_at(offset, buf)? {
-        0 => Err(ReadError::Fault { addr, cause: Cause::Truncated }),
-        n => Ok(n),
-    }
+    /// What is wrong with it; nothing, where it was opened strictly.
+    pub problems: Problems,
 }
 
 /// What reading outside an image's regions gives.

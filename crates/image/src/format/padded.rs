@@ -4,11 +4,10 @@ use std::io;
 use std::sync::Arc;
 
 use super::fill::SpanWriter;
-use super::{Format, FormatError, Holes, Image, ImageWriter};
-use crate::{
-    AddressSpace, Chunk, Extent, Facts, MemoryMap, Plan, ReadAt, ReadError, Region, RegionKind,
-    Space,
-};
+use super::problem::{Wanted, whole_front};
+use super::stretches::{Shift, Stretches};
+use super::{Format, FormatError, Holes, Image, ImageWriter, Problems, Rigor};
+use crate::{Chunk, Extent, Facts, MemoryMap, Plan, ReadAt, Region, RegionKind, Space};
 
 pub(super) const FORMAT: Format = Format {
     name: "padded",
@@ -48,26 +47,16 @@ impl ImageWriter for Writer<'_> {
 }
 
 /// Any file is one: a single region of all its bytes.
-fn open(file: Arc<dyn ReadAt>) -> Result<Image, FormatError> {
-    let failed = |source| FormatError::Read { format: FORMAT.name, offset: 0, source };
-    let size = file.size().map_err(failed)?;
-    let regions = Extent::half_open(0, size).map(|all| Region::new(all, RegionKind::Unknown));
+fn open(file: Arc<dyn ReadAt>, rigor: Rigor) -> Result<Image, FormatError> {
+    let mut problems = Problems::new(rigor);
+    let place = Wanted { format: FORMAT.name, field: "size", offset: 0 };
+    let size = problems.or_none(file.size().map_err(|source| place.failed(source)))?;
+    let size = size.unwrap_or_else(|| whole_front(&*file));
+    let all = Extent::half_open(0, size).ok();
+    let regions = all.map(|all| Region::new(all, RegionKind::Unknown));
     let map = MemoryMap::new(Space::Physical, regions.into_iter().collect())
-        .map_err(|error| failed(io::Error::other(error)))?;
-    Ok(Image { space: Box::new(Padded { map, file }), facts: Facts::default() })
-}
-
-struct Padded {
-    map: MemoryMap,
-    file: Arc<dyn ReadAt>,
-}
-
-impl AddressSpace for Padded {
-    fn map(&self) -> &MemoryMap {
-        &self.map
-    }
-
-    fn read_at(&self, addr: u64, buf: &mut [u8]) -> Result<usize, ReadError> {
-        super::read_file(&*self.file, addr, addr, buf)
-    }
+        .map_err(|error| place.bad(error.to_string()))?;
+    let parts = all.map(|all| (all, Shift::new(0, 0))).into_iter().collect();
+    let space = Stretches::new(map, parts, file, (FORMAT.name, "memory"), &mut problems)?;
+    Ok(Image { space: Box::new(space), facts: Facts::default(), problems })
 }

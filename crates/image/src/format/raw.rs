@@ -5,11 +5,10 @@
 use std::io;
 use std::sync::Arc;
 
-use super::{Format, FormatError, Holes, Image, ImageWriter, Output, not_in_image, read_file};
-use crate::{
-    AddressSpace, Chunk, Content, Extent, Facts, MemoryMap, Plan, ReadAt, ReadError, Region,
-    RegionKind, Space,
-};
+use super::problem::Wanted;
+use super::stretches::{FirstWins, Shift, Stretches};
+use super::{Format, FormatError, Holes, Image, ImageWriter, Output, Problems, Rigor};
+use crate::{Chunk, Content, Extent, Facts, MemoryMap, Plan, ReadAt, Region, RegionKind, Space};
 
 pub(super) const FORMAT: Format = Format {
     name: "raw",
@@ -52,38 +51,41 @@ const UPPER_HALF: u64 = 1 << 63;
 /// first beyond, in the order in which they stand in the file.
 ///
 /// # Errors
-/// When a line is none; the offset is the line's in the map.
-pub fn with_map(file: Arc<dyn ReadAt>, map: &str) -> Result<Image, FormatError> {
-    let mut runs: Vec<(Extent, u64)> = Vec::new();
+/// When a line is none, or overlaps one before; the offset is the line's in the map. When the file ends before the map does.
+/// With [`Rigor::Salvage`] such lines are left out from the first on whose length is not known, what the file has of the
+/// others is there, and of memory that two lines claim the first one's counts.
+pub fn with_map(file: Arc<dyn ReadAt>, map: &str, rigor: Rigor) -> Result<Image, FormatError> {
+    let mut problems = Problems::new(rigor);
+    let mut runs = FirstWins::new();
     let (mut at, mut offset) = (0, 0_u64);
     for line in map.split_inclusive('\n') {
-        let bad = |problem: String| FormatError::Field {
-            format: FORMAT.name,
-            offset: at,
-            field: "map",
-            problem,
-        };
-        if !line.trim().is_empty() {
-            let extent = parse_line(line)
-                .ok_or_else(|| bad("a line is two addresses, such as 0x1000 0x9f000".into()))?;
-            runs.push((extent, offset));
-            offset = offset
-                .checked_add(extent.len())
-                .ok_or_else(|| bad("more than any file can hold".into()))?;
-        }
+        let here = Wanted { format: FORMAT.name, field: "map", offset: at };
         at += line.len() as u64;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let Some(extent) = parse_line(line) else {
+            problems.found(here.bad("a line is two addresses, such as 0x1000 0x9f000"))?;
+            break;
+        };
+        let Some(end) = offset.checked_add(extent.len()) else {
+            problems.found(here.bad("more than any file can hold"))?;
+            break;
+        };
+        if let Some(twice) = runs.insert(extent, Shift::new(extent.start(), offset)) {
+            problems.found(here.bad(format!("{twice} was in the map before")))?;
+        }
+        offset = end;
     }
-    runs.sort_unstable();
+    let runs = runs.into_parts();
     let is_kernel = runs.first().is_some_and(|(extent, _)| extent.start() >= UPPER_HALF);
     let space = if is_kernel { Space::Kernel } else { Space::Physical };
     let regions = runs.iter().map(|&(extent, _)| Region::new(extent, RegionKind::Unknown));
-    let map = MemoryMap::new(space, regions.collect()).map_err(|error| FormatError::Field {
-        format: FORMAT.name,
-        offset: 0,
-        field: "map",
-        problem: error.to_string(),
-    })?;
-    Ok(Image { space: Box::new(Raw { map, runs, file }), facts: Facts::default() })
+    let place = Wanted { format: FORMAT.name, field: "map", offset: 0 };
+    let map =
+        MemoryMap::new(space, regions.collect()).map_err(|error| place.bad(error.to_string()))?;
+    let space = Stretches::new(map, runs, file, (FORMAT.name, "map"), &mut problems)?;
+    Ok(Image { space: Box::new(space), facts: Facts::default(), problems })
 }
 
 fn parse_line(line: &str) -> Option<Extent> {
@@ -91,26 +93,4 @@ fn parse_line(line: &str) -> Option<Extent> {
     let mut words = line.split_whitespace();
     let (start, end) = (number(words.next()?)?, number(words.next()?)?);
     Extent::half_open(start, end).ok().filter(|_| words.next().is_none())
-}
-
-struct Raw {
-    map: MemoryMap,
-    /// Each run and where its bytes stand in the file; ascending.
-    runs: Vec<(Extent, u64)>,
-    file: Arc<dyn ReadAt>,
-}
-
-impl AddressSpace for Raw {
-    fn map(&self) -> &MemoryMap {
-        &self.map
-    }
-
-    fn read_at(&self, addr: u64, buf: &mut [u8]) -> Result<usize, ReadError> {
-        let after = self.runs.partition_point(|(extent, _)| extent.start() <= addr);
-        let run = self.runs[..after].last().filter(|(extent, _)| extent.contains(addr));
-        let Some((extent, offset)) = run else { return Err(not_in_image(addr)) };
-        let within = addr - extent.start();
-        let len = buf.len().min(usize::try_from(extent.len() - within).unwrap_or(usize::MAX));
-        read_file(&*self.file, addr, offset + within, &mut buf[..len])
-    }
 }

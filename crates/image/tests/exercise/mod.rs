@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use memdump_image::format::{self, FORMATS, Image};
+use memdump_image::format::{self, FORMATS, Image, Rigor};
 use memdump_image::{AddressSpace, ReadAt, Region, Run, VmCoreInfo, codec};
 
 /// Regions of an image that are looked at.
@@ -21,10 +21,23 @@ const MAX_TO_END: usize = 64 << 10;
 type Opener = Box<dyn Fn(Arc<dyn ReadAt>) -> Option<Image>>;
 
 fn openers() -> Vec<Opener> {
-    let by_magic: Opener = Box::new(|file| Some(format::open(file).ok()?.image));
-    let rows = FORMATS.iter().filter_map(|format| format.open);
-    let rows = rows.map(|open| -> Opener { Box::new(move |file| open(file).ok()) });
-    [by_magic].into_iter().chain(rows).collect()
+    let with = |rigor: Rigor| {
+        let by_magic: Opener = Box::new(move |file| Some(format::open(file, rigor).ok()?.image));
+        let rows = FORMATS.iter().filter_map(|format| format.open);
+        let rows = rows.map(move |open| -> Opener { Box::new(move |file| open(file, rigor).ok()) });
+        [by_magic].into_iter().chain(rows)
+    };
+    with(Rigor::Strict).chain(with(Rigor::Salvage)).chain([halves()]).collect()
+}
+
+/// The two halves of the input as the files of one split image.
+fn halves() -> Opener {
+    Box::new(|file| {
+        let mut first = vec![0; file.size().ok()? as usize];
+        file.read_exact_at(0, &mut first).ok()?;
+        let second = first.split_off(first.len() / 2);
+        format::open_parts(vec![Arc::new(first), Arc::new(second)], Rigor::Salvage).ok()
+    })
 }
 
 /// The first byte says how the rest is opened.
@@ -88,8 +101,12 @@ pub fn notes(input: &[u8]) {
 
 /// The bytes are a map, and the image as well.
 pub fn maps(input: &[u8]) {
-    if let Ok(image) = format::with_map(Arc::new(input.to_vec()), &String::from_utf8_lossy(input)) {
-        walk(&image);
+    for rigor in [Rigor::Strict, Rigor::Salvage] {
+        let map = String::from_utf8_lossy(input);
+        if let Ok(image) = format::with_map(Arc::new(input.to_vec()), &map, rigor) {
+            assert!(rigor == Rigor::Salvage || image.problems.is_empty());
+            walk(&image);
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use memdump_image::{
 use memdump_live::process::Capture;
 use memdump_sink::{Hashed, Request, sha256_of_file};
 
+use crate::args::InputArgs;
 use crate::commands::manifest::{Beside, SPLIT, Times, Written, image_file, is_file, named_image};
 use crate::commands::open;
 use crate::commands::write::default_readers;
@@ -84,7 +85,8 @@ impl Hashes {
                 true => Ok(None),
                 false => sha256_of_file(&file, |_| {}).map(Some),
             });
-            let regions = match open::open(path, Some("core"), None) {
+            let how = InputArgs { input_format: Some("core".into()), ..InputArgs::default() };
+            let regions = match open::open(path, &how) {
                 Ok(opened) => {
                     let wants = |region: &Region| zeros(region) <= MAX_ZEROS;
                     hash_regions(&*opened.image.space, &self.map, default_readers(), &wants)

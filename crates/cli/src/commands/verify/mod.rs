@@ -18,7 +18,7 @@ use super::manifest::{SPLIT, default_path, image_of, is_manifest};
 use super::open::{self, Opened};
 use super::print;
 use super::write::default_readers;
-use crate::args::VerifyArgs;
+use crate::args::{InputArgs, VerifyArgs};
 use crate::exit::Exit;
 use crate::log;
 use crate::progress::Progress;
@@ -88,7 +88,8 @@ fn check(args: &VerifyArgs, image: &Path, path: &Path) -> anyhow::Result<Report>
         let files =
             manifest.image.files.iter().map(|record| self::beside(folder, record)).collect();
         let image = folder.to_owned();
-        return Ok(Report { image, manifest, size: 0, digest: None, regions: None, files, kit });
+        let (digest, regions, problems) = (None, None, Vec::new());
+        return Ok(Report { image, manifest, size: 0, digest, regions, problems, files, kit });
     }
 
     let file =
@@ -104,6 +105,8 @@ fn check(args: &VerifyArgs, image: &Path, path: &Path) -> anyhow::Result<Report>
     let size = metadata.len();
     let wants_regions = manifest.regions.iter().any(|region| region.blake3.is_some());
     let opened = wants_regions.then(|| open(image, &manifest));
+    let problems = opened.as_ref().and_then(|opened| opened.as_ref().ok()).map(Opened::problems);
+    let problems = problems.unwrap_or_default();
     let hashed = manifest.regions.iter().filter(|region| region.blake3.is_some());
     let total = hashed
         .map(|region| region.end.saturating_sub(region.start))
@@ -130,7 +133,8 @@ fn check(args: &VerifyArgs, image: &Path, path: &Path) -> anyhow::Result<Report>
     let Ok(digest) = digest else { bail!("the hashing of the image failed") };
     let digest = digest.context("cannot read the image")?;
     let image = image.to_owned();
-    Ok(Report { image, manifest, size, digest, regions, files: Vec::new(), kit })
+    let files = Vec::new();
+    Ok(Report { image, manifest, size, digest, regions, problems, files, kit })
 }
 
 /// A file that belongs to an image, in its folder.
@@ -171,7 +175,12 @@ fn read(path: &Path) -> anyhow::Result<Manifest> {
 /// The image; a raw one by the map that the manifest is.
 fn open(image: &Path, manifest: &Manifest) -> anyhow::Result<Opened> {
     if manifest.image.format != "raw" {
-        return open::open(image, Some(&manifest.image.format), None);
+        // What is damaged is told by the hashes, region by region.
+        let input_format = Some(manifest.image.format.clone());
+        return open::open(
+            image,
+            &InputArgs { input_format, salvage: true, ..InputArgs::default() },
+        );
     }
     let extents = |ranges: Vec<(u64, u64)>| -> ExtentSet {
         ranges.into_iter().filter_map(|(start, end)| Extent::half_open(start, end).ok()).collect()

@@ -52,6 +52,8 @@ pub(super) struct Report {
     pub(super) digest: Option<String>,
     /// Where the manifest has hashes of regions.
     pub(super) regions: Option<anyhow::Result<Verified>>,
+    /// What is wrong with how it is laid out.
+    pub(super) problems: Vec<String>,
     /// Where the image is several files.
     pub(super) files: Vec<FileCheck>,
     pub(super) kit: Option<FileCheck>,
@@ -94,6 +96,7 @@ impl Report {
             "regions": found.map_or(0, |found| found.regions),
             "bytes": found.map_or(0, |found| found.bytes),
             "mismatches": mismatches,
+            "problems": self.problems,
             "error": error.map(|error| format!("{error:#}")),
             "files": self.files.iter().map(FileCheck::json).collect::<Vec<_>>(),
             "kit": self.kit.as_ref().map(FileCheck::json),
@@ -121,6 +124,7 @@ impl Report {
         if let (Some(is), Some(should_be)) = (&self.digest, &image.sha256) {
             compare("sha256", is, should_be);
         }
+        lines.extend(self.problems.iter().map(|problem| format!("DAMAGED  {problem}")));
         match &self.regions {
             None => {}
             Some(Err(error)) => lines.push(format!("DAMAGED  it cannot be opened: {error:#}")),

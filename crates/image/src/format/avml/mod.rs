@@ -4,7 +4,10 @@
 //! snappy's framing format (`framing_format.txt` of snappy: chunks of a type u8, a length u24, a masked CRC-32C and at most 64 KiB of
 //! memory), then the length of that stream as u64. LiME's own records may stand between them, and AVML takes both.
 
+mod chunks;
 mod read;
+mod records;
+mod search;
 mod write;
 
 pub(super) use read::open;

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use object::elf;
 
 use super::super::elf::{ElfCore, Segment};
-use super::super::{FormatError, Image, not_in_image, read_file};
+use super::super::problem::Wanted;
+use super::super::stretches::{FirstWins, Shift, Stretches, held, known_size};
+use super::super::{FormatError, Image, Problems, Rigor};
 use super::FORMAT;
-use crate::{
-    AddressSpace, Extent, Mapping, MemoryMap, Permissions, Process, ReadAt, ReadError, Region,
-    RegionKind, Space,
-};
+use crate::{Mapping, MemoryMap, Permissions, Process, ReadAt, Region, RegionKind, Space};
 
 /// Whether the notes are a process's.
 pub(in crate::format) fn is_process(core: &ElfCore) -> bool {
@@ -18,47 +17,48 @@ pub(in crate::format) fn is_process(core: &ElfCore) -> bool {
         && core.notes().any(|note| note.name == b"CORE" && note.kind == elf::NT_PRPSINFO.0)
 }
 
-pub(super) fn open(file: Arc<dyn ReadAt>) -> Result<Image, FormatError> {
-    from_headers(ElfCore::read(&*file)?, file)
+pub(super) fn open(file: Arc<dyn ReadAt>, rigor: Rigor) -> Result<Image, FormatError> {
+    let mut problems = Problems::new(rigor);
+    from_headers(ElfCore::read_with(&*file, &mut problems)?, file, problems)
 }
 
-/// An image of a core whose headers have been read.
+/// An image of a core whose headers have been read, and what is wrong with its notes. Of addresses that two segments claim the first one's count.
 pub(in crate::format) fn from_headers(
-    core: ElfCore,
+    (core, with_notes): (ElfCore, Option<FormatError>),
     file: Arc<dyn ReadAt>,
+    mut problems: Problems,
 ) -> Result<Image, FormatError> {
     let process = process(&core);
-    let bad = |offset, field, problem: String| FormatError::Field {
-        format: FORMAT.name,
-        offset,
-        field,
-        problem,
-    };
-    let mut regions = Vec::new();
-    let mut segments = Vec::new();
-    for segment in &core.segments {
+    let place = |offset| Wanted { format: FORMAT.name, field: "p_vaddr", offset };
+    let end = known_size(&*file, FORMAT.name)?;
+    let mut parts = FirstWins::new();
+    for (index, segment) in core.segments.iter().enumerate() {
         let content = segment.file_size.min(segment.memory_size);
-        if content == 0 {
+        let Some(Some(extent)) = problems.or_none(segment.extent(segment.vaddr, content))? else {
             continue;
+        };
+        if let Some(twice) = parts.insert_held(extent, held(end, segment.offset, content), index) {
+            let problem = format!("{twice} is in a segment before");
+            problems.found(place(segment.header + 16).bad(problem))?;
         }
-        let extent = Extent::with_len(segment.vaddr, content)
-            .map_err(|error| bad(segment.header, "p_filesz", error.to_string()))?;
-        if segment.offset.checked_add(content).is_none() {
-            return Err(bad(segment.header, "p_offset", "the segment lies past any file".into()));
-        }
-        segments.push((extent, segment.offset));
-        regions.push(Region { mapping: Some(mapping(segment)), ..region(extent) });
     }
-    segments.sort_unstable();
-    let map = MemoryMap::new(Space::Process(process.pid), regions)
-        .map_err(|error| bad(0, "p_vaddr", error.to_string()))?;
+    let parts = parts.into_parts();
+    let regions = parts.iter().map(|&(extent, index)| {
+        let mapping = Some(mapping(&core.segments[index]));
+        Region { mapping, ..Region::new(extent, RegionKind::Unknown) }
+    });
+    let map = MemoryMap::new(Space::Process(process.pid), regions.collect())
+        .map_err(|error| place(0).bad(error.to_string()))?;
+    let parts = parts.into_iter().map(|(extent, index)| {
+        let Segment { vaddr, offset, .. } = core.segments[index];
+        (extent, Shift::new(vaddr, offset))
+    });
+    let names = (FORMAT.name, "segments");
+    let space = Stretches::new(map, parts.collect(), file, names, &mut problems)?;
+    with_notes.map_or(Ok(()), |problem| problems.found(problem))?;
     let mut facts = core.facts();
     facts.process = Some(process);
-    Ok(Image { facts, space: Box::new(Core { map, segments, file }) })
-}
-
-fn region(extent: Extent) -> Region {
-    Region::new(extent, RegionKind::Unknown)
+    Ok(Image { facts, space: Box::new(space), problems })
 }
 
 fn mapping(segment: &Segment) -> Mapping {
@@ -99,28 +99,4 @@ fn process(core: &ElfCore) -> Process {
         }
     }
     process
-}
-
-struct Core {
-    map: MemoryMap,
-    /// Where content lies and where it stands in the file; ascending.
-    segments: Vec<(Extent, u64)>,
-    file: Arc<dyn ReadAt>,
-}
-
-impl AddressSpace for Core {
-    fn map(&self) -> &MemoryMap {
-        &self.map
-    }
-
-    fn read_at(&self, addr: u64, buf: &mut [u8]) -> Result<usize, ReadError> {
-        let after = self.segments.partition_point(|(extent, _)| extent.start() <= addr);
-        let segment = self.segments[..after].last().filter(|(extent, _)| extent.contains(addr));
-        let Some((extent, offset)) = segment else {
-            return Err(not_in_image(addr));
-        };
-        let within = addr - extent.start();
-        let len = buf.len().min(usize::try_from(extent.len() - within).unwrap_or(usize::MAX));
-        read_file(&*self.file, addr, offset + within, &mut buf[..len])
-    }
 }

@@ -1,19 +1,17 @@
 //! The reader: program headers and notes of any ELF64 core of a machine, and its memory.
 
 use std::cmp::Reverse;
-use std::io;
 use std::sync::Arc;
 
 use object::LittleEndian as LE;
 use object::elf::{self, FileHeader64, NoteHeader64, ProgramHeader64, SectionHeader64};
 use object::pod::{self, Pod};
 
-use super::super::{FormatError, Image, core, not_in_image, read_file};
+use super::super::problem::{Wanted, read_up_to};
+use super::super::stretches::{FirstWins, Shift, Stretches, held, known_size};
+use super::super::{FormatError, Image, Problems, Rigor, core};
 use super::{EHDR_LEN, FORMAT, IDENT, NO_PADDR, PHDR_LEN, PN_XNUM};
-use crate::{
-    AddressSpace, Extent, Facts, MemoryMap, ReadAt, ReadError, Region, RegionKind, Space,
-    VmCoreInfo,
-};
+use crate::{Extent, Facts, MemoryMap, ReadAt, Region, RegionKind, Space, VmCoreInfo};
 
 /// More segments than any machine has; a file with more is not read.
 const MAX_SEGMENTS: u64 = 1 << 20;
@@ -69,7 +67,19 @@ impl ElfCore {
     /// # Errors
     /// When it is no little-endian ELF64 core or a header lies outside of it.
     pub fn read(file: &dyn ReadAt) -> Result<Self, FormatError> {
-        let header: FileHeader64<LE> = read_pod(file, 0)?;
+        match Self::read_with(file, &mut Problems::new(Rigor::Strict))? {
+            (core, None) => Ok(core),
+            (_, Some(problem)) => Err(problem),
+        }
+    }
+
+    /// The same, with headers that are not sound left out where that is allowed; and what is wrong with the notes, which
+    /// stand at the end of some files: that memory is missing is to be said first.
+    pub(in super::super) fn read_with(
+        file: &dyn ReadAt,
+        problems: &mut Problems,
+    ) -> Result<(Self, Option<FormatError>), FormatError> {
+        let header: FileHeader64<LE> = read_pod(file, 0, "ELF header")?;
         if pod::bytes_of(&header)[..IDENT.len()] != IDENT {
             return Err(bad(0, "e_ident", "it is no little-endian 64-bit ELF file"));
         }
@@ -77,28 +87,35 @@ impl ElfCore {
             return Err(bad(16, "e_type", "it is no core file (ET_CORE)"));
         }
         if u64::from(header.e_phentsize.get(LE)) != PHDR_LEN {
-            return Err(bad(54, "e_phentsize", "a program header has 56 bytes"));
+            problems.found(bad(54, "e_phentsize", "a program header has 56 bytes"))?;
         }
-        let count = match u64::from(header.e_phnum.get(LE)) {
+        let mut count = match u64::from(header.e_phnum.get(LE)) {
             PN_XNUM => {
-                let section: SectionHeader64<LE> = read_pod(file, header.e_shoff.get(LE))?;
-                u64::from(section.sh_info.get(LE))
+                let section = read_pod(file, header.e_shoff.get(LE), "section header 0");
+                let section: Option<SectionHeader64<LE>> = problems.or_none(section)?;
+                section.map_or(PN_XNUM, |section| section.sh_info.get(LE).into())
             }
             count => count,
         };
         if count > MAX_SEGMENTS {
             let problem = format!("{count} program headers; at most {MAX_SEGMENTS} are read");
-            return Err(bad(56, "e_phnum", problem));
+            problems.found(bad(56, "e_phnum", problem))?;
+            count = MAX_SEGMENTS;
         }
 
         let mut core =
             Self { machine: header.e_machine.get(LE).0, segments: Vec::new(), notes: Vec::new() };
+        let mut with_notes = None;
         let table = header.e_phoff.get(LE);
         for index in 0..count {
-            let at = table
-                .checked_add(index * PHDR_LEN)
-                .ok_or_else(|| bad(32, "e_phoff", "the program headers lie past any file"))?;
-            let header: ProgramHeader64<LE> = read_pod(file, at)?;
+            let Some(at) = table.checked_add(index * PHDR_LEN) else {
+                problems.found(bad(32, "e_phoff", "the program headers lie past any file"))?;
+                break;
+            };
+            let header: Option<ProgramHeader64<LE>> =
+                problems.or_none(read_pod(file, at, "program header"))?;
+            // Where one is not there, none is after it.
+            let Some(header) = header else { break };
             match header.p_type.get(LE) {
                 elf::PT_LOAD => {
                     core.segments.push(Segment {
@@ -111,13 +128,16 @@ impl ElfCore {
                         header: at,
                     });
                 }
-                elf::PT_NOTE => core.read_notes(file, at, &header)?,
+                elf::PT_NOTE => {
+                    with_notes = with_notes.or(core.read_notes(file, at, &header).err());
+                }
                 _ => {}
             }
         }
-        Ok(core)
+        Ok((core, with_notes))
     }
 
+    /// What is there of the notes is kept, also when they are not whole.
     fn read_notes(
         &mut self,
         file: &dyn ReadAt,
@@ -136,7 +156,14 @@ impl ElfCore {
             let here = self.notes.len();
             let now = NOTES_STEP.min(len - done);
             self.notes.resize(here + now as usize, 0);
-            read_exact(file, offset.saturating_add(done), &mut self.notes[here..])?;
+            let offset = offset.saturating_add(done);
+            let notes = Wanted { format: FORMAT.name, field: "notes", offset };
+            let read = read_up_to(file, offset, &mut self.notes[here..]);
+            let found = *read.as_ref().unwrap_or(&0);
+            self.notes.truncate(here + found);
+            if read.map_err(|source| notes.failed(source))? < now as usize {
+                return Err(notes.cut(found, now as usize));
+            }
             done += now;
         }
         Ok(())
@@ -196,71 +223,64 @@ pub fn notes(mut rest: &[u8]) -> impl Iterator<Item = Note<'_>> {
 /// core of a machine the physical addresses are the ones that no two segments share.
 ///
 /// The core of a process is left to its own format.
-pub(super) fn open(file: Arc<dyn ReadAt>) -> Result<Image, FormatError> {
-    let core = ElfCore::read(&*file)?;
+pub(super) fn open(file: Arc<dyn ReadAt>, rigor: Rigor) -> Result<Image, FormatError> {
+    let mut problems = Problems::new(rigor);
+    let (core, with_notes) = ElfCore::read_with(&*file, &mut problems)?;
     if core::is_process(&core) {
-        return core::from_headers(core, file);
+        return core::from_headers((core, with_notes), file, problems);
     }
     let virtual_only = core.segments.iter().any(|segment| segment.paddr == NO_PADDR);
     let space = if virtual_only { Space::Kernel } else { Space::Physical };
 
     let mut found = Vec::new();
     for segment in &core.segments {
-        let at = segment.header;
         let (start, other) = match space {
             Space::Physical => (segment.paddr, Some(segment.vaddr).filter(|&vaddr| vaddr != 0)),
             _ => (segment.vaddr, Some(segment.paddr).filter(|&p| p != NO_PADDR)),
         };
-        if segment.file_size == 0 {
+        let Some(extent) = problems.or_none(segment.extent(start, segment.file_size))? else {
             continue;
-        }
-        let extent = Extent::with_len(start, segment.file_size)
-            .map_err(|error| bad(at, "p_filesz", error.to_string()))?;
-        if segment.offset.checked_add(segment.file_size).is_none() {
-            return Err(bad(at, "p_offset", "the segment lies past any file"));
-        }
-        found.push((extent, segment.offset, other));
-    }
-    // The kernel's own vmcore has its text once more, as a part of RAM: it is the same memory.
-    found.sort_unstable_by_key(|(extent, ..)| (extent.start(), Reverse(extent.end())));
-    let mut segments = Vec::new();
-    let mut regions = Vec::new();
-    let mut end = 0_u64;
-    for (extent, offset, other) in found {
-        let (_, rest) = extent.split_at(end.saturating_sub(extent.start()));
-        let Some(rest) = rest else { continue };
-        let skipped = rest.start() - extent.start();
-        end = rest.end();
-        segments.push((rest, offset + skipped));
-        let counterpart = other.map(|other: u64| other.wrapping_add(skipped));
-        regions.push(Region { counterpart, ..Region::new(rest, RegionKind::Unknown) });
-    }
-    let map = MemoryMap::new(space, regions)
-        .map_err(|error| bad(EHDR_LEN, "p_paddr", error.to_string()))?;
-    Ok(Image { facts: core.facts(), space: Box::new(ElfImage { map, segments, file }) })
-}
-
-struct ElfImage {
-    map: MemoryMap,
-    /// Where each segment lies and where its bytes stand in the file; ascending.
-    segments: Vec<(Extent, u64)>,
-    file: Arc<dyn ReadAt>,
-}
-
-impl AddressSpace for ElfImage {
-    fn map(&self) -> &MemoryMap {
-        &self.map
-    }
-
-    fn read_at(&self, addr: u64, buf: &mut [u8]) -> Result<usize, ReadError> {
-        let after = self.segments.partition_point(|(extent, _)| extent.start() <= addr);
-        let segment = self.segments[..after].last().filter(|(extent, _)| extent.contains(addr));
-        let Some((extent, offset)) = segment else {
-            return Err(not_in_image(addr));
         };
-        let within = addr - extent.start();
-        let len = buf.len().min(usize::try_from(extent.len() - within).unwrap_or(usize::MAX));
-        read_file(&*self.file, addr, offset + within, &mut buf[..len])
+        found.extend(extent.map(|extent| (extent, segment.offset, other)));
+    }
+    // The kernel's own vmcore has its text once more, as a part of RAM: it is the same memory, and the RAM has all of it.
+    found.sort_unstable_by_key(|(extent, ..)| (extent.start(), Reverse(extent.end())));
+    let end = known_size(&*file, FORMAT.name)?;
+    let mut parts = FirstWins::new();
+    for (extent, offset, other) in found {
+        let counterpart = other.map(|other: u64| other.wrapping_sub(extent.start()));
+        let item = (Shift::new(extent.start(), offset), counterpart);
+        parts.insert_held(extent, held(end, offset, extent.len()), item);
+    }
+    let parts = parts.into_parts();
+    let regions = parts.iter().map(|&(extent, (_, counterpart))| Region {
+        counterpart: counterpart.map(|distance| extent.start().wrapping_add(distance)),
+        ..Region::new(extent, RegionKind::Unknown)
+    });
+    let map = MemoryMap::new(space, regions.collect())
+        .map_err(|error| bad(EHDR_LEN, "p_paddr", error.to_string()))?;
+    let parts = parts.into_iter().map(|(extent, (shift, _))| (extent, shift)).collect();
+    let space = Stretches::new(map, parts, file, (FORMAT.name, "segments"), &mut problems)?;
+    with_notes.map_or(Ok(()), |problem| problems.found(problem))?;
+    Ok(Image { facts: core.facts(), space: Box::new(space), problems })
+}
+
+impl Segment {
+    /// Where its content of `len` bytes lies, from `start` on; none where it has none.
+    pub(in super::super) fn extent(
+        &self,
+        start: u64,
+        len: u64,
+    ) -> Result<Option<Extent>, FormatError> {
+        if len == 0 {
+            return Ok(None);
+        }
+        let end = self.offset.checked_add(len);
+        if end.is_none_or(|end| end > i64::MAX.cast_unsigned()) {
+            return Err(bad(self.header + 8, "p_offset", "the segment lies past any file"));
+        }
+        let extent = Extent::with_len(start, len);
+        extent.map(Some).map_err(|error| bad(self.header + 32, "p_filesz", error.to_string()))
     }
 }
 
@@ -268,22 +288,15 @@ fn bad(offset: u64, field: &'static str, problem: impl Into<String>) -> FormatEr
     FormatError::Field { format: FORMAT.name, offset, field, problem: problem.into() }
 }
 
-fn read_exact(file: &dyn ReadAt, offset: u64, buf: &mut [u8]) -> Result<(), FormatError> {
-    file.read_exact_at(offset, buf).map_err(|source: io::Error| FormatError::Read {
-        format: FORMAT.name,
-        offset,
-        source,
-    })
-}
-
 /// Reads a structure of plain bytes.
-fn read_pod<T: Pod>(file: &dyn ReadAt, offset: u64) -> Result<T, FormatError> {
+fn read_pod<T: Pod>(file: &dyn ReadAt, offset: u64, field: &'static str) -> Result<T, FormatError> {
     // The largest of the headers read here has 64 bytes.
     let mut bytes = [0; 64];
     let bytes = &mut bytes[..size_of::<T>()];
-    read_exact(file, offset, bytes)?;
+    let header = Wanted { format: FORMAT.name, field, offset };
+    header.read(file, bytes)?;
     match pod::from_bytes::<T>(bytes) {
         Ok((value, _)) => Ok(*value),
-        Err(()) => Err(bad(offset, "header", "it is cut short")),
+        Err(()) => Err(header.bad("it is cut short")),
     }
 }

@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use super::super::FormatError;
+use super::super::problem::{Wanted, reaches, whole_front};
+use super::super::stretches::known_size;
+use super::super::{FormatError, Problems};
 use super::ZSTD;
 use crate::ReadAt;
 
@@ -48,53 +50,55 @@ struct Piece {
 
 impl Flattened {
     /// Finds all records, and says whether the file has its end. One that was cut short is read as
-    /// far as it goes.
-    pub(super) fn open(file: Arc<dyn ReadAt>) -> Result<(Self, bool), FormatError> {
-        let failed = |offset| {
-            move |source: io::Error| FormatError::Read { format: ZSTD.name, offset, source }
-        };
-        let bad = |offset, field, problem: String| FormatError::Field {
-            format: ZSTD.name,
-            offset,
-            field,
-            problem,
-        };
-        let file_size = file.size().map_err(failed(0))?;
+    /// far as it goes, where that is allowed.
+    pub(super) fn open(
+        file: Arc<dyn ReadAt>,
+        problems: &mut Problems,
+    ) -> Result<(Self, bool), FormatError> {
+        let place = |offset, field| Wanted { format: ZSTD.name, field, offset };
+        let known = known_size(&*file, ZSTD.name)?;
         let mut header = [0; 32];
-        file.read_exact_at(0, &mut header).map_err(failed(0))?;
+        place(0, "flattened header").read(&*file, &mut header)?;
         if header[16..24] != TYPE.to_be_bytes() || header[24..32] != VERSION.to_be_bytes() {
-            return Err(bad(
-                16,
-                "version",
-                "only flattened files of type 1, version 1 are known".into(),
-            ));
+            let problem = "only flattened files of type 1, version 1 are known";
+            return Err(place(16, "version").bad(problem));
         }
         let mut places = Places::default();
         let mut at = HEADER_LEN;
-        let mut is_whole = false;
         // Each turn goes on by at least a record's header and a byte.
-        while file_size.saturating_sub(at) >= RECORD_LEN {
+        let problem = loop {
             let mut record = [0; RECORD_LEN as usize];
-            file.read_exact_at(at, &mut record).map_err(failed(at))?;
+            if let Err(problem) = place(at, "record").read(&*file, &mut record) {
+                break Some(problem);
+            }
             let (words, _) = record.as_chunks::<8>();
             let [offset, size] = [i64::from_be_bytes(words[0]), i64::from_be_bytes(words[1])];
             if offset == END && size == END {
-                is_whole = true;
-                break;
+                break None;
             }
-            let start = u64::try_from(offset)
-                .map_err(|_| bad(at, "offset", format!("{offset} lies before the file")))?;
-            let len = u64::try_from(size).ok().filter(|&len| len > 0);
-            let len = len.ok_or_else(|| bad(at + 8, "buf_size", format!("{size} bytes")))?;
+            let Ok(start) = u64::try_from(offset) else {
+                let problem = format!("{offset} lies before the file");
+                break Some(place(at, "offset").bad(problem));
+            };
+            let Some(len) = u64::try_from(size).ok().filter(|&len| len > 0) else {
+                break Some(place(at + 8, "buf_size").bad(format!("{size} bytes")));
+            };
             let from = at + RECORD_LEN;
-            let here = len.min(file_size - from);
-            // Two non-negative i64 cannot add up to more than a u64.
-            places.insert(Piece { start, end: start + here, from });
-            match from.checked_add(len) {
-                Some(next) => at = next,
-                None => break,
+            let next = from.checked_add(len);
+            if let Some(next) = next.filter(|&next| reaches(&*file, known, next)) {
+                // Two non-negative i64 cannot add up to more than a u64.
+                places.insert(Piece { start, end: start + len, from });
+                at = next;
+                continue;
             }
-        }
+            let end = known.unwrap_or_else(|| whole_front(&*file));
+            let here = end.saturating_sub(from).min(len);
+            places.insert(Piece { start, end: start + here, from });
+            let problem = format!("the file ends after {here} of its {len} bytes");
+            break Some(place(at + 8, "buf_size").bad(problem));
+        };
+        let is_whole = problem.is_none();
+        problem.map_or(Ok(()), |problem| problems.found(problem))?;
         let pieces = places.0.into_values().collect::<Vec<_>>();
         let size = pieces.last().map_or(0, |piece| piece.end);
         Ok((Self { file, pieces, size }, is_whole))

@@ -6,18 +6,22 @@
 //! that goes forward only the same is written *flattened*: records that say where their bytes
 //! belong (`flattened.rs`).
 //!
-//! Not the split files of `makedumpfile --split`, nor files of big-endian machines.
+//! `makedumpfile --split` makes several files of one image: each has all headers and bitmaps, and says in its sub header of
+//! which page frames it has the pages. They are opened together ([`open_parts`]). Not files of big-endian machines.
 
 mod codec;
 mod flattened;
 mod header;
 mod layout;
 mod lzo;
+mod open;
 mod pages;
+mod part;
 mod target;
 mod write;
 
 use codec::Codec;
+pub use open::open_parts;
 
 use super::{Format, Holes};
 use crate::Space;
@@ -33,7 +37,7 @@ pub(super) const ZSTD: Format = Format {
     compresses: true,
     elides_zeros: true,
     writer: |output| Box::new(write::Writer::new(output, Codec::Zstd)),
-    open: Some(pages::open),
+    open: Some(open::open),
     magics: &[&SIGNATURE, &flattened::SIGNATURE],
 };
 
@@ -99,5 +103,10 @@ mod sub {
     pub(super) const SPLIT: usize = 12;
     pub(super) const OFFSET_VMCOREINFO: usize = 32;
     pub(super) const OFFSET_NOTE: usize = 48;
+    /// Since version 6; the 32-bit fields of versions before stand at 16 and 24, a word of 64 bits each.
+    pub(super) const START_PFN: usize = 16;
+    pub(super) const END_PFN: usize = 24;
+    pub(super) const START_PFN_64: usize = 80;
+    pub(super) const END_PFN_64: usize = 88;
     pub(super) const MAX_MAPNR_64: usize = 96;
 }

@@ -1,14 +1,13 @@
-//! The memory of a file: finds descriptors of pages, and unpacks them.
+//! The memory of an image: unpacks the pages whose descriptors `part.rs` finds.
 //!
 //! Any number of threads can read at once; none of them holds anything that another one needs.
 
 use std::io;
-use std::sync::Arc;
 
-use super::super::{FormatError, Image, not_in_image};
-use super::flattened::{self, Flattened};
-use super::header::{Header, STEP_LEN};
-use super::{DESCRIPTOR_LEN, codec};
+use super::super::not_in_image;
+use super::super::problem::{is_damage, read_up_to};
+use super::codec;
+use super::part::{Part, Slot};
 use crate::{AddressSpace, Cause, Extent, MemoryMap, Presence, ReadAt, ReadError, Run};
 
 /// Pages that one read unpacks at most.
@@ -18,116 +17,62 @@ const SURVEY_PAGES: u64 = 8192;
 /// Bytes of packed pages that are read together.
 const WINDOW_LEN: u64 = 1 << 20;
 
-pub(super) fn open(file: Arc<dyn ReadAt>) -> Result<Image, FormatError> {
-    let mut start = [0; 16];
-    let is_flattened = file.read_exact_at(0, &mut start).is_ok() && start == flattened::SIGNATURE;
-    let (file, is_whole, held) = match is_flattened {
-        true => {
-            let (flattened, is_whole) = Flattened::open(file)?;
-            let held = flattened.held();
-            (Arc::new(flattened) as Arc<dyn ReadAt>, is_whole, held)
-        }
-        false => (file, true, u64::MAX),
-    };
-    let mut header = Header::read(&*file, held)?;
-    let facts = std::mem::take(&mut header.facts);
-    // What a flattened file ends before looks like what it never had.
-    let lost = if is_whole { Cause::NotInImage } else { Cause::Truncated };
-    Ok(Image { space: Box::new(Kdump { header, file, lost }), facts })
-}
-
-struct Kdump {
-    header: Header,
-    /// In order.
-    file: Arc<dyn ReadAt>,
-    /// Why a page is not in the file that says so.
-    lost: Cause,
-}
-
-/// What there is of a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Slot {
-    /// Its bit is not set, or its descriptor is empty.
-    Lost,
-    /// The file ends before its descriptor.
-    Beyond,
-    /// Where it is, packed in how many bytes, and how.
-    Packed { offset: u64, size: u32, flags: u32 },
+pub(super) struct Kdump {
+    /// Bytes of a page.
+    pub(super) block: u64,
+    pub(super) map: MemoryMap,
+    /// By the page frames that they have; these do not overlap.
+    pub(super) parts: Vec<Part>,
 }
 
 impl Kdump {
-    /// What there is of `count` pages from `first` on, all below `max_mapnr`; `count` is at least 1.
-    fn slots(&self, first: u64, count: u64) -> io::Result<Vec<Slot>> {
-        // From the step's first byte on: how many stand before is known for that one.
-        let step = first / 8 / STEP_LEN;
-        let from = step * STEP_LEN;
-        let end = (first + count).div_ceil(8);
-        let mut bitmap = vec![0; (end - from) as usize];
-        self.file.read_exact_at(self.header.bitmap + from, &mut bitmap)?;
-        let within = (first - from * 8) as usize;
-        let is_set = |bit: usize| bitmap[bit / 8] & 1 << (bit % 8) != 0;
-        let whole = bitmap[..within / 8].iter().map(|byte| u64::from(byte.count_ones()));
-        let part = (within / 8 * 8..within).filter(|&bit| is_set(bit)).count() as u64;
-        let before = self.header.before.get(step as usize).copied().unwrap_or(0);
-        let index = before + whole.sum::<u64>() + part;
-
-        let bits = within..within + count as usize;
-        let set = bits.clone().filter(|&bit| is_set(bit)).count();
-        let mut table = vec![0; set * DESCRIPTOR_LEN as usize];
-        let at = index * DESCRIPTOR_LEN + self.header.table;
-        let found = read_up_to(&*self.file, at, &mut table)?;
-        let mut descriptors = table[..found].chunks_exact(DESCRIPTOR_LEN as usize);
-        let slots = bits.map(|bit| match is_set(bit) {
-            false => Slot::Lost,
-            true => descriptors.next().map_or(Slot::Beyond, Slot::new),
-        });
-        Ok(slots.collect())
-    }
-}
-
-impl Slot {
-    fn new(descriptor: &[u8]) -> Self {
-        let (words, _) = descriptor.as_chunks::<4>();
-        let [low, high, size, flags] = std::array::from_fn(|i| u32::from_le_bytes(words[i]));
-        match u64::from(high) << 32 | u64::from(low) {
-            0 => Slot::Lost,
-            offset => Slot::Packed { offset, size, flags },
+    /// The file that has a page frame; or the first frame after it that one has.
+    fn part_of(&self, frame: u64) -> Result<&Part, u64> {
+        let next = self.parts.partition_point(|part| part.owned.end <= frame);
+        match self.parts.get(next) {
+            Some(part) if part.owned.start <= frame => Ok(part),
+            Some(part) => Err(part.owned.start),
+            None => Err(u64::MAX),
         }
     }
-}
 
-/// Fills `buf` as far as the file goes, and says how far.
-fn read_up_to(file: &dyn ReadAt, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-    let mut done = 0;
-    while done < buf.len() {
-        let Some(at) = offset.checked_add(done as u64) else { break };
-        match file.read_at(at, &mut buf[done..]) {
-            Ok(0) => break,
-            Ok(n) => done += n,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+    /// What there is of at most `count` pages from `first` on, at least one, and which file they are in; none where no
+    /// file has them.
+    fn slots(&self, first: u64, count: u64) -> io::Result<(Vec<Slot>, Option<&Part>)> {
+        match self.part_of(first) {
+            Ok(part) => {
+                let count = count.min(part.owned.end - first);
+                Ok((part.slots(first, count)?, Some(part)))
+            }
+            Err(next) => {
+                let count = count.min(next - first);
+                Ok((vec![Slot::Lost(Cause::NotInImage); count as usize], None))
+            }
         }
     }
-    Ok(done)
 }
 
 impl AddressSpace for Kdump {
     fn map(&self) -> &MemoryMap {
-        &self.header.map
+        &self.map
     }
 
     fn read_at(&self, addr: u64, buf: &mut [u8]) -> Result<usize, ReadError> {
-        let Some(region) = self.header.map.find(addr) else { return Err(not_in_image(addr)) };
-        let block = self.header.block;
+        let Some(region) = self.map.find(addr) else { return Err(not_in_image(addr)) };
+        let block = self.block;
         let here = usize::try_from(region.extent.end() - addr).unwrap_or(usize::MAX);
         let buf_len = buf.len().min(here);
         let within = addr % block;
         let first = addr / block;
         let count = (within + buf_len as u64).div_ceil(block).min(READ_PAGES);
-        let mut pages = Pages::new(&*self.file, block, self.slots(first, count)?);
+        let (slots, part) = self.slots(first, count)?;
+        let Some(part) = part else {
+            return Err(ReadError::Fault { addr, cause: Cause::NotInImage });
+        };
+        let mut pages = Pages::new(&*part.file, block, slots);
         let mut page = Vec::new();
         let mut done = 0;
-        for index in 0..count as usize {
+        for index in 0..pages.slots.len() {
             let from = if index == 0 { within as usize } else { 0 };
             let len = (block as usize - from).min(buf_len - done);
             let out = &mut buf[done..done + len];
@@ -143,35 +88,31 @@ impl AddressSpace for Kdump {
             match outcome {
                 Ok(()) => done += len,
                 Err(_) if done > 0 => break,
-                Err(Slot::Lost) => return Err(ReadError::Fault { addr, cause: self.lost }),
-                Err(_) => return Err(ReadError::Fault { addr, cause: Cause::Truncated }),
+                Err(cause) => return Err(ReadError::Fault { addr, cause }),
             }
         }
         Ok(done)
     }
 
     fn survey(&self, extent: Extent) -> Result<Vec<Run>, ReadError> {
-        let block = self.header.block;
+        let block = self.block;
         let first = extent.start() / block;
         let count = (extent.last() / block - first + 1).min(SURVEY_PAGES);
-        if first + count > self.header.max_mapnr {
+        if self.map.find(extent.start()).is_none() {
             return Err(not_in_image(extent.start()));
         }
         let mut runs: Vec<Run> = Vec::new();
-        for (index, slot) in self.slots(first, count)?.into_iter().enumerate() {
+        for (index, slot) in self.slots(first, count)?.0.into_iter().enumerate() {
             let presence = match slot {
-                Slot::Lost => Presence::Nothing(self.lost),
-                Slot::Beyond | Slot::Packed { .. } => Presence::Memory,
+                Slot::Lost(cause) => Presence::Nothing(cause),
+                Slot::Packed { .. } => Presence::Memory,
             };
             let start = (first + index as u64) * block;
             // A page that the map ends with ends below the last address.
             let page = Extent::half_open(start, start + block).ok();
             let Some(page) = page.and_then(|page| page.intersection(extent)) else { continue };
             match runs.last_mut().filter(|run| run.presence == presence) {
-                Some(run) => {
-                    let both = Extent::half_open(run.extent.start(), page.end());
-                    run.extent = both.map_err(io::Error::other)?;
-                }
+                Some(run) => run.extent = run.extent.hull(page),
                 None => runs.push(Run { extent: page, presence }),
             }
         }
@@ -196,14 +137,16 @@ impl<'a> Pages<'a> {
         Self { file, block, slots, start: 0, window: Vec::new(), shared: None }
     }
 
-    /// Fills `page`, a whole one, with that of a slot; or gives back the slot when it has none that
-    /// is sound.
-    fn unpack(&mut self, index: usize, page: &mut [u8]) -> io::Result<Result<(), Slot>> {
+    /// Fills `page`, a whole one, with that of a slot; or says why there is none.
+    fn unpack(&mut self, index: usize, page: &mut [u8]) -> io::Result<Result<(), Cause>> {
         let slot = self.slots[index];
-        let Slot::Packed { offset, size, flags } = slot else { return Ok(Err(slot)) };
+        let (offset, size, flags) = match slot {
+            Slot::Packed { offset, size, flags } => (offset, size, flags),
+            Slot::Lost(cause) => return Ok(Err(cause)),
+        };
         let len = u64::from(size);
         let Some(end) = offset.checked_add(len).filter(|_| (1..=self.block).contains(&len)) else {
-            return Ok(Err(slot));
+            return Ok(Err(Cause::Damaged));
         };
         if let Some((_, shared)) = self.shared.as_ref().filter(|(other, _)| *other == slot) {
             page.copy_from_slice(shared);
@@ -212,9 +155,9 @@ impl<'a> Pages<'a> {
         let is_before = !self.window.is_empty() && offset < self.start;
         if is_before {
             let mut packed = vec![0; size as usize];
-            let found = read_up_to(self.file, offset, &mut packed)?;
-            if codec::unpack(flags, &packed[..found], page).is_none() {
-                return Ok(Err(slot));
+            let found = self.read(offset, &mut packed)?;
+            if let Err(cause) = unpack(flags, &packed[..found], packed.len(), page) {
+                return Ok(Err(cause));
             }
             self.shared = Some((slot, page.to_vec()));
             return Ok(Ok(()));
@@ -222,10 +165,18 @@ impl<'a> Pages<'a> {
         if self.start + (self.window.len() as u64) < end || self.window.is_empty() {
             self.fill(index, offset, end)?;
         }
-        let from = usize::try_from(offset - self.start).ok();
-        let packed = from.and_then(|from| self.window.get(from..from.checked_add(size as usize)?));
-        let unpacked = packed.and_then(|packed| codec::unpack(flags, packed, page));
-        Ok(unpacked.ok_or(slot))
+        let from = usize::try_from(offset - self.start).unwrap_or(usize::MAX);
+        let packed = self.window.get(from..).unwrap_or_default();
+        let packed = &packed[..packed.len().min(size as usize)];
+        Ok(unpack(flags, packed, size as usize, page))
+    }
+
+    /// Reads as far as the file goes; nothing where it is damaged.
+    fn read(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        match read_up_to(self.file, offset, buf) {
+            Err(error) if is_damage(&error) => Ok(0),
+            found => found,
+        }
     }
 
     /// Reads a slot's bytes and those of the slots after it, as far as they go on.
@@ -242,9 +193,19 @@ impl<'a> Pages<'a> {
         }
         self.start = offset;
         // At most a window: each slot was seen to have no more than a page.
-        self.window.resize((end - offset) as usize, 0);
-        let found = read_up_to(self.file, offset, &mut self.window)?;
-        self.window.truncate(found);
+        let mut window = std::mem::take(&mut self.window);
+        window.resize((end - offset) as usize, 0);
+        let found = self.read(offset, &mut window)?;
+        window.truncate(found);
+        self.window = window;
         Ok(())
     }
+}
+
+/// Fills `page` with what `packed` holds, which should be `len` bytes and is less where the file ends before.
+fn unpack(flags: u32, packed: &[u8], len: usize, page: &mut [u8]) -> Result<(), Cause> {
+    if packed.len() < len {
+        return Err(Cause::Truncated);
+    }
+    codec::unpack(flags, packed, page).ok_or(Cause::Damaged)
 }

@@ -1,0 +1,202 @@
+//! What is wrong with an image file, and what is done about it: the same for every format.
+//!
+//! Every reader has one way through a file. What it finds wrong it hands to [`Problems`], and goes on if it may: strictly
+//! it may not, so the first problem is the error; salvaging, it takes what is whole and the problems are kept in the image.
+
+use std::io;
+
+use crate::ReadAt;
+
+/// What is done about a file that is damaged or ends too early.
+///
+/// What can be known at opening is refused at opening: a file that says how long it is and ends before the last byte that
+/// its headers name. In a stream that has to be unpacked to know its length it is found by reading, as a
+/// [hole](crate::Cause::Truncated). Damage within memory is always a [hole](crate::Cause::Damaged) of its own size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rigor {
+    /// The first problem is an error.
+    Strict,
+    /// What is whole is taken; the rest are holes, and the problems are in the image.
+    Salvage,
+}
+
+/// Why a file is not an image of a format, or is damaged.
+#[derive(Debug, thiserror::Error)]
+pub enum FormatError {
+    /// A field holds what it cannot hold.
+    #[error("not a sound {format} image: {field} at offset {offset:#x}: {problem}")]
+    Field {
+        /// The format's name.
+        format: &'static str,
+        /// Where in the file, in bytes.
+        offset: u64,
+        /// The field's name in the format's documentation.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The file ends before the last byte of the memory that it should hold.
+    #[error(
+        "truncated {format} image: the file ends at {offset:#x}, before the last byte of its {field}: {missing} bytes of \
+         memory are missing (from address {addr:#x} on)"
+    )]
+    Truncated {
+        /// The format's name.
+        format: &'static str,
+        /// Where the file ends, in bytes.
+        offset: u64,
+        /// What does not fit: a record, a segment.
+        field: &'static str,
+        /// Bytes of memory that are not in it.
+        missing: u64,
+        /// The lowest address of those.
+        addr: u64,
+    },
+    /// The file could not be read.
+    #[error("cannot read the {format} image: {field} at offset {offset:#x}: {source}")]
+    Read {
+        /// The format's name.
+        format: &'static str,
+        /// Where in the file, in bytes.
+        offset: u64,
+        /// What was wanted there.
+        field: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// What was found wrong with an image and did not keep it from being opened.
+#[derive(Debug)]
+pub struct Problems {
+    rigor: Rigor,
+    listed: Vec<FormatError>,
+    unlisted: u64,
+}
+
+impl Problems {
+    /// How many are kept one by one; further ones are counted still.
+    pub const MAX_LISTED: usize = 256;
+
+    pub(super) fn new(rigor: Rigor) -> Self {
+        Self { rigor, listed: Vec::new(), unlisted: 0 }
+    }
+
+    /// Hands a problem over that can be gone round.
+    ///
+    /// # Errors
+    /// With the problem itself, where it may not.
+    pub(super) fn found(&mut self, problem: FormatError) -> Result<(), FormatError> {
+        match self.rigor {
+            Rigor::Strict => return Err(problem),
+            Rigor::Salvage if self.listed.len() < Self::MAX_LISTED => self.listed.push(problem),
+            Rigor::Salvage => self.unlisted += 1,
+        }
+        Ok(())
+    }
+
+    /// The value, or none and the error is a problem.
+    pub(super) fn or_none<T>(
+        &mut self,
+        result: Result<T, FormatError>,
+    ) -> Result<Option<T>, FormatError> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(problem) => self.found(problem).map(|()| None),
+        }
+    }
+
+    /// In the order of the file; at most [`Problems::MAX_LISTED`].
+    pub fn listed(&self) -> &[FormatError] {
+        &self.listed
+    }
+
+    /// How many are not in the list.
+    pub fn unlisted(&self) -> u64 {
+        self.unlisted
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.listed.is_empty()
+    }
+}
+
+/// A part of a file that a reader wants, for what is said when it is not there.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted {
+    pub(super) format: &'static str,
+    pub(super) field: &'static str,
+    pub(super) offset: u64,
+}
+
+impl Wanted {
+    /// The error where it holds what it cannot.
+    pub(super) fn bad(self, problem: impl Into<String>) -> FormatError {
+        let Self { format, field, offset } = self;
+        FormatError::Field { format, offset, field, problem: problem.into() }
+    }
+
+    /// The error where it cannot be read.
+    pub(super) fn failed(self, source: io::Error) -> FormatError {
+        let Self { format, field, offset } = self;
+        FormatError::Read { format, offset, field, source }
+    }
+
+    /// The error where the file ends `found` bytes behind its start, of `len`.
+    pub(super) fn cut(self, found: usize, len: usize) -> FormatError {
+        self.bad(format!("the file ends before it is whole: {found} of {len} bytes are there"))
+    }
+
+    /// Fills `buf` with it.
+    pub(super) fn read(self, file: &dyn ReadAt, buf: &mut [u8]) -> Result<(), FormatError> {
+        match read_up_to(file, self.offset, buf).map_err(|source| self.failed(source))? {
+            found if found < buf.len() => Err(self.cut(found, buf.len())),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Fills `buf` as far as the file goes, or is whole, and says how far.
+///
+/// # Errors
+/// When nothing at all can be read and it is not that the file ends there.
+pub(super) fn read_up_to(file: &dyn ReadAt, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+    let mut done = 0;
+    while done < buf.len() {
+        let Some(at) = offset.checked_add(done as u64) else { break };
+        match file.read_at(at, &mut buf[done..]) {
+            Ok(0) => break,
+            Ok(n) => done += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // What a codec could still unpack is whole; what follows is not there.
+            Err(error) if done > 0 && is_damage(&error) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}
+
+/// Whether an error says that the bytes are damaged or cut off, and not that they cannot be got.
+pub(super) fn is_damage(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+}
+
+/// Whether the file has all bytes before `end`; costs nothing where it knows its size.
+pub(super) fn reaches(file: &dyn ReadAt, known: Option<u64>, end: u64) -> bool {
+    match (known, end.checked_sub(1)) {
+        (_, None) => true,
+        (Some(size), Some(_)) => end <= size,
+        (None, Some(last)) => matches!(read_up_to(file, last, &mut [0]), Ok(1)),
+    }
+}
+
+/// How many bytes can be read of a file whose size is not to be had: a stream that is damaged.
+pub(super) fn whole_front(file: &dyn ReadAt) -> u64 {
+    let mut piece = vec![0; 1 << 20];
+    let mut size = 0;
+    while let Ok(read @ 1..) = read_up_to(file, size, &mut piece) {
+        size += read as u64;
+    }
+    size
+}

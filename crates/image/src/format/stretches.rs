@@ -1,0 +1,241 @@
+//! Memory that stands in a file as it is: which addresses stand where, and how far the file goes.
+//!
+//! Not memory that is compressed piece by piece (`avml`, `kdump`).
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use super::not_in_image;
+use super::problem::{FormatError, Problems, Wanted, is_damage};
+use crate::{AddressSpace, Cause, Extent, MemoryMap, Presence, ReadAt, ReadError, Run};
+
+/// Extents, each with what belongs to it, that do not overlap: addresses that two claim are the first one's.
+pub(super) struct FirstWins<T> {
+    /// What is claimed, by start: ends. They neither overlap nor touch, so that a file of extents that all overlap
+    /// costs no more than another.
+    claimed: BTreeMap<u64, u64>,
+    parts: Vec<(Extent, T)>,
+    /// What is claimed last.
+    lost: Vec<(Extent, T)>,
+}
+
+impl<T: Copy + PartialEq> FirstWins<T> {
+    pub(super) fn new() -> Self {
+        Self { claimed: BTreeMap::new(), parts: Vec::new(), lost: Vec::new() }
+    }
+
+    /// Claims what is free of `extent`; gives the first part that was not.
+    pub(super) fn insert(&mut self, extent: Extent, item: T) -> Option<Extent> {
+        let (start, end) = (extent.start(), extent.end());
+        let before = self.claimed.range(..=start).next_back().filter(|(_, other)| **other >= start);
+        let first = before.map_or(start, |(&first, _)| first);
+        let met: Vec<(u64, u64)> =
+            self.claimed.range(first..=end).map(|(&start, &end)| (start, end)).collect();
+        let (mut overlap, mut free, mut hull) = (None, start, (start, end));
+        for (other, other_end) in met {
+            self.claimed.remove(&other);
+            hull = (hull.0.min(other), hull.1.max(other_end));
+            let shared = Extent::half_open(other.max(start), other_end.min(end));
+            overlap = overlap.or(shared.ok());
+            self.parts.extend(Extent::half_open(free, other.min(end)).map(|part| (part, item)));
+            free = free.max(other_end);
+        }
+        self.parts.extend(Extent::half_open(free, end).map(|part| (part, item)));
+        self.claimed.insert(hull.0, hull.1);
+        overlap
+    }
+
+    /// Claims `extent`, of which the file has but the first `held` bytes: the rest of it only where nobody else has it.
+    pub(super) fn insert_held(&mut self, extent: Extent, held: u64, item: T) -> Option<Extent> {
+        let (here, gone) = extent.split_at(held);
+        self.lost.extend(gone.map(|gone| (gone, item)));
+        here.and_then(|here| self.insert(here, item))
+    }
+
+    /// The parts, ascending.
+    pub(super) fn into_parts(mut self) -> Vec<(Extent, T)> {
+        for (extent, item) in std::mem::take(&mut self.lost) {
+            self.insert(extent, item);
+        }
+        self.parts.sort_unstable_by_key(|(extent, _)| *extent);
+        self.parts.dedup_by(|(next, item), (extent, before)| {
+            let joins = extent.end() == next.start() && item == before;
+            if joins {
+                *extent = extent.hull(*next);
+            }
+            joins
+        });
+        self.parts
+    }
+}
+
+/// What is to be added to an address for the place of its byte in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shift(u64);
+
+impl Shift {
+    /// That of memory at `addr` which stands at `offset`.
+    pub(super) fn new(addr: u64, offset: u64) -> Self {
+        Self(offset.wrapping_sub(addr))
+    }
+
+    fn offset(self, addr: u64) -> u64 {
+        addr.wrapping_add(self.0)
+    }
+}
+
+/// The memory of an image.
+pub(super) struct Stretches {
+    map: MemoryMap,
+    /// Ascending.
+    parts: Vec<(Extent, Shift)>,
+    file: Arc<dyn ReadAt>,
+    /// Where the file ends, where that is known.
+    end: Option<u64>,
+}
+
+impl Stretches {
+    /// `parts` ascend, do not overlap, and are all of `map`; their places in the file do not pass the last offset. What
+    /// lies behind the end of the file is a problem of `field`.
+    pub(super) fn new(
+        map: MemoryMap,
+        parts: Vec<(Extent, Shift)>,
+        file: Arc<dyn ReadAt>,
+        (format, field): (&'static str, &'static str),
+        problems: &mut Problems,
+    ) -> Result<Self, FormatError> {
+        let end = known_size(&*file, format)?;
+        let stretches = Self { map, parts, file, end };
+        let beyond = stretches.parts.iter().filter_map(|&(extent, shift)| {
+            extent
+                .split_at(stretches.present(extent, shift))
+                .1
+                .map(|rest| (rest.start(), rest.len()))
+        });
+        let beyond = beyond.reduce(|all, part| (all.0, all.1 + part.1));
+        if let (Some((addr, missing)), Some(offset)) = (beyond, end) {
+            problems.found(FormatError::Truncated { format, offset, field, missing, addr })?;
+        }
+        Ok(stretches)
+    }
+
+    /// How many bytes of a part are in the file.
+    fn present(&self, extent: Extent, shift: Shift) -> u64 {
+        held(self.end, shift.offset(extent.start()), extent.len())
+    }
+}
+
+/// How many of the `len` bytes at `offset` stand before the end of a file, where that is known.
+pub(super) fn held(end: Option<u64>, offset: u64, len: u64) -> u64 {
+    end.map_or(len, |end| end.saturating_sub(offset).min(len))
+}
+
+/// The size of a file where it costs nothing to know.
+pub(super) fn known_size(
+    file: &dyn ReadAt,
+    format: &'static str,
+) -> Result<Option<u64>, FormatError> {
+    let size = Wanted { format, field: "size", offset: 0 };
+    file.known_size().map_err(|source| size.failed(source))
+}
+
+impl AddressSpace for Stretches {
+    fn map(&self) -> &MemoryMap {
+        &self.map
+    }
+
+    fn read_at(&self, addr: u64, buf: &mut [u8]) -> Result<usize, ReadError> {
+        let after = self.parts.partition_point(|(extent, _)| extent.start() <= addr);
+        let part = self.parts[..after].last().filter(|(extent, _)| extent.contains(addr));
+        let Some((extent, shift)) = part else {
+            return Err(not_in_image(addr));
+        };
+        let len = buf.len().min(usize::try_from(extent.end() - addr).unwrap_or(usize::MAX));
+        read_file(&*self.file, addr, shift.offset(addr), &mut buf[..len])
+    }
+
+    fn survey(&self, extent: Extent) -> Result<Vec<Run>, ReadError> {
+        let first = self.parts.partition_point(|(part, _)| part.end() <= extent.start());
+        let mut runs = Vec::new();
+        for &(part, shift) in &self.parts[first..] {
+            if part.start() >= extent.end() {
+                break;
+            }
+            push_runs(&mut runs, extent, part, self.present(part, shift), Cause::Truncated);
+        }
+        match runs.is_empty() {
+            true => Err(not_in_image(extent.start())),
+            false => Ok(runs),
+        }
+    }
+}
+
+/// Adds what is known of `part` within `extent`: the first `present` bytes are memory, the rest is not there.
+pub(super) fn push_runs(
+    runs: &mut Vec<Run>,
+    extent: Extent,
+    part: Extent,
+    present: u64,
+    cause: Cause,
+) {
+    let (here, gone) = part.split_at(present);
+    for (piece, presence) in [(here, Presence::Memory), (gone, Presence::Nothing(cause))] {
+        let Some(piece) = piece.and_then(|piece| piece.intersection(extent)) else { continue };
+        match runs.last_mut() {
+            Some(last) if last.presence == presence && last.extent.end() == piece.start() => {
+                last.extent = last.extent.hull(piece);
+            }
+            _ => runs.push(Run { extent: piece, presence }),
+        }
+    }
+}
+
+/// Reads memory at `addr` that stands at `offset` of an image file.
+pub(super) fn read_file(
+    file: &dyn ReadAt,
+    addr: u64,
+    offset: u64,
+    buf: &mut [u8],
+) -> Result<usize, ReadError> {
+    let hole = |cause| Err(ReadError::Fault { addr, cause });
+    match file.read_at(offset, buf) {
+        Ok(0) => hole(Cause::Truncated),
+        Ok(n) => Ok(n),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => hole(Cause::Truncated),
+        Err(error) if is_damage(&error) => hole(Cause::Damaged),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_address_is_the_first_one_s_that_claims_it(
+            claims in prop::collection::vec((0u64..200, 1u64..60), 0..20),
+        ) {
+            let mut first_wins = FirstWins::new();
+            let mut owners = [None; 300];
+            for (index, &(start, len)) in claims.iter().enumerate() {
+                let extent = Extent::with_len(start, len).unwrap();
+                let taken = (start..start + len).find(|&addr| owners[addr as usize].is_some());
+                let overlap = first_wins.insert(extent, index);
+                prop_assert_eq!(overlap.map(Extent::start), taken);
+                for addr in start..start + len {
+                    owners[addr as usize].get_or_insert(index);
+                }
+            }
+            let parts = first_wins.into_parts();
+            prop_assert!(parts.array_windows().all(|[a, b]| a.0.end() <= b.0.start()));
+            let mut found = [None; 300];
+            for (extent, index) in parts {
+                found[extent.start() as usize..extent.end() as usize].fill(Some(index));
+            }
+            prop_assert_eq!(found, owners);
+        }
+    }
+}
