@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{Extent, ExtentSet, Facts, Plan};
 
-/// Bytes of a bitmap that are made at a time.
-const BITMAP_STEP: u64 = 64 * 1024;
+/// Bytes of a bitmap that are made at a time. Only the last piece may be shorter.
+pub(super) const BITMAP_STEP: u64 = 64 * 1024;
 /// A flattened file has this much more for each record, and a record holds a page at least.
 const RECORD_LEN: u64 = 16;
 
@@ -32,7 +32,7 @@ pub(super) struct Layout {
     frames: Vec<Frames>,
     notes: Vec<u8>,
     /// Of one of the two bitmaps.
-    bitmap_len: u64,
+    pub(super) bitmap_len: u64,
     /// Where the descriptors begin.
     pub(super) table: u64,
     /// How many bytes they have.
@@ -82,7 +82,13 @@ impl Layout {
     ) -> io::Result<()> {
         target.append(&self.headers(facts, codec)?)?;
         self.write_bitmap(target)?;
-        self.write_bitmap(target)
+        // What the file has is known when all of it has come.
+        target.leave(self.bitmap_len)
+    }
+
+    /// Where the second bitmap begins.
+    pub(super) fn dumped(&self) -> u64 {
+        self.table - self.bitmap_len
     }
 
     fn headers(&self, facts: &Facts, codec: Codec) -> io::Result<Vec<u8>> {
@@ -142,30 +148,44 @@ impl Layout {
     /// A bit for each page frame, from 0 to the plan's last.
     fn write_bitmap(&self, target: &mut Target<'_>) -> io::Result<()> {
         let mut at = 0;
-        let mut bitmap = Vec::new();
         while at < self.bitmap_len {
-            let len = BITMAP_STEP.min(self.bitmap_len - at);
-            let (from, to) = (at * 8, (at + len) * 8);
-            let next = self.frames.partition_point(|frames| frames.end <= from);
-            let first = self.frames.get(next).map_or(u64::MAX, |frames| frames.first);
-            if first >= to {
-                let empty = (first / 8 - at) / BITMAP_STEP * BITMAP_STEP;
-                let empty = empty.clamp(len, self.bitmap_len - at);
-                target.zeros(empty)?;
-                at += empty;
-                continue;
+            match self.bits(at) {
+                Some(bits) => {
+                    target.append(&bits)?;
+                    at += bits.len() as u64;
+                }
+                None => {
+                    let empty = self.empty(at);
+                    target.zeros(empty)?;
+                    at += empty;
+                }
             }
-            bitmap.clear();
-            bitmap.resize(len as usize, 0);
-            let here = self.frames[next..].iter().take_while(|frames| frames.first < to);
-            for frames in here {
-                let (first, end) = (frames.first.max(from) - from, frames.end.min(to) - from);
-                set_bits(&mut bitmap, first as usize, end as usize);
-            }
-            target.append(&bitmap)?;
-            at += len;
         }
         Ok(())
+    }
+
+    /// The piece of such a bitmap that begins at its byte `at`; none where no bit of it is set.
+    pub(super) fn bits(&self, at: u64) -> Option<Vec<u8>> {
+        let len = BITMAP_STEP.min(self.bitmap_len - at);
+        let (from, to) = (at * 8, (at + len) * 8);
+        let next = self.frames.partition_point(|frames| frames.end <= from);
+        let here = self.frames[next..].iter().take_while(|frames| frames.first < to);
+        let mut bits = None;
+        for frames in here {
+            let (first, end) = (frames.first.max(from) - from, frames.end.min(to) - from);
+            let bits = bits.get_or_insert_with(|| vec![0; len as usize]);
+            set_bits(bits, first as usize, end as usize);
+        }
+        bits
+    }
+
+    /// How many bytes from `at` on, in whole pieces, have no bit that is set; one piece at least.
+    pub(super) fn empty(&self, at: u64) -> u64 {
+        let next = self.frames.partition_point(|frames| frames.end <= at * 8);
+        let first = self.frames.get(next).map_or(u64::MAX, |frames| frames.first);
+        let empty = (first / 8).saturating_sub(at) / BITMAP_STEP * BITMAP_STEP;
+        let rest = self.bitmap_len - at;
+        empty.clamp(BITMAP_STEP.min(rest), rest)
     }
 }
 

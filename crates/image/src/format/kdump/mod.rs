@@ -10,6 +10,7 @@
 //! which page frames it has the pages. They are opened together ([`open_parts`]). Not files of big-endian machines.
 
 mod codec;
+mod dumped;
 mod flattened;
 mod header;
 mod layout;

@@ -10,10 +10,11 @@ use rayon::prelude::*;
 
 use super::super::{ImageWriter, Output};
 use super::codec::Codec;
+use super::dumped::Dumped;
 use super::layout::{Layout, frame_extent};
 use super::target::Target;
 use super::{DESCRIPTOR_LEN, INCOMPLETE, at};
-use crate::{Chunk, Content, Extent, ExtentSet, Plan};
+use crate::{Cause, Chunk, Content, Extent, ExtentSet, Plan};
 
 /// Bytes of descriptors that are written at a time.
 const GATHER_LEN: usize = 1 << 20;
@@ -49,6 +50,7 @@ struct State {
     /// What chunks will come for.
     taken: ExtentSet,
     gathered: Gathered,
+    dumped: Dumped,
     /// The descriptor of all pages of zeros.
     zero: Option<Descriptor>,
     /// Pages of which a part has come, by their frame.
@@ -65,6 +67,8 @@ struct Partial {
     left: u64,
     /// Whether anything but holes came.
     has_content: bool,
+    /// Why the first hole of it is one.
+    cause: Option<Cause>,
 }
 
 impl<'a> Writer<'a> {
@@ -81,6 +85,7 @@ impl ImageWriter for Writer<'_> {
         self.target.leave(layout.table_len)?;
         self.state = Some(State {
             gathered: Gathered::new(layout.table),
+            dumped: Dumped::new(layout.dumped()),
             layout,
             page: plan.page_size,
             taken: plan.map.extents().difference(&plan.left_out),
@@ -122,7 +127,9 @@ impl ImageWriter for Writer<'_> {
             self.flush_partial(*frame)?;
         }
         if let Some(state) = &mut self.state {
-            state.gathered.finish(&state.layout, &mut self.target)?;
+            let pages = state.layout.table_len / DESCRIPTOR_LEN - state.dumped.left_out;
+            state.gathered.finish(pages, &mut self.target)?;
+            state.dumped.finish(&state.layout, &mut self.target)?;
             // In a flattened file the header is out already.
             if state.is_incomplete && !self.target.is_flattened() {
                 let status = self.codec.flag() | INCOMPLETE;
@@ -159,14 +166,17 @@ impl Writer<'_> {
             let all = frame_extent(frame, state.page)?;
             let left = state.taken.within(all).map(Extent::len).sum();
             let bytes = vec![0; state.page as usize];
-            state.partial.insert(frame, Partial { bytes, left, has_content: false });
+            state.partial.insert(frame, Partial { bytes, left, has_content: false, cause: None });
         }
         let Some(partial) = state.partial.get_mut(&frame) else { return Ok(()) };
         let from = (extent.start() % state.page) as usize;
         if let Content::Bytes(bytes) = content {
             partial.bytes[from..from + bytes.len()].copy_from_slice(bytes);
         }
-        partial.has_content |= !matches!(content, Content::Hole { .. });
+        match content {
+            Content::Hole { cause, .. } => partial.cause = partial.cause.or(Some(cause)),
+            _ => partial.has_content = true,
+        }
         partial.left = partial.left.saturating_sub(extent.len());
         if partial.left == 0 { self.flush_partial(frame) } else { Ok(()) }
     }
@@ -179,11 +189,10 @@ impl Writer<'_> {
             Some(Partial { bytes, has_content: true, .. }) => {
                 self.frames(frame, 1, Content::Bytes(&bytes))
             }
-            Some(_) => self.frames(
-                frame,
-                1,
-                Content::Hole { len: extent.len(), cause: crate::Cause::NotInImage },
-            ),
+            Some(Partial { cause, .. }) => {
+                let cause = cause.unwrap_or(Cause::NotInImage);
+                self.frames(frame, 1, Content::Hole { len: extent.len(), cause })
+            }
             None => Ok(()),
         }
     }
@@ -195,14 +204,23 @@ impl Writer<'_> {
     }
 
     fn frames(&mut self, first: u64, count: u64, content: Content<'_>) -> io::Result<()> {
-        let state = self.state()?;
+        // Chunks come in order: of a page before nothing more comes.
+        while let Some((&before, _)) = self.state()?.partial.range(..first).next() {
+            self.flush_partial(before)?;
+        }
+        let Self { state, target, .. } = self;
+        let state = state.as_mut().ok_or(io::ErrorKind::InvalidInput)?;
         let page = state.page as usize;
         let index = state.layout.index(first);
         let Some(index) = index.filter(|_| state.layout.index(first + count - 1).is_some()) else {
             let outside = "memory that is not part of the plan";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, outside));
         };
+        let index = index - state.dumped.left_out;
         match content {
+            Content::Hole { cause, .. } if cause.is_excluded() => {
+                state.dumped.leave_out(first..first + count, &state.layout, target)
+            }
             Content::Bytes(bytes) => self.compress(index, bytes, page),
             Content::Zero { .. } => {
                 let zero = self.zero()?;
@@ -351,10 +369,11 @@ impl Gathered {
         Ok(())
     }
 
-    /// Writes what is held; what no chunk came for is lost.
-    fn finish(&mut self, layout: &Layout, target: &mut Target<'_>) -> io::Result<()> {
+    /// Writes what is held; what no chunk came for of the `pages` is lost.
+    fn finish(&mut self, pages: u64, target: &mut Target<'_>) -> io::Result<()> {
         self.flush(target)?;
-        let table: ExtentSet = Extent::with_len(self.table, layout.table_len).into_iter().collect();
+        let len = pages * DESCRIPTOR_LEN;
+        let table: ExtentSet = Extent::with_len(self.table, len).into_iter().collect();
         let written: ExtentSet = self.written.drain(..).collect();
         for gap in table.difference(&written).iter() {
             target.fill_with_zeros(gap.start(), gap.len())?;
