@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::super::FormatError;
-use super::super::problem::{Wanted, is_damage, read_up_to};
+use super::super::problem::{is_damage, read_up_to};
 use super::header::{Header, STEP_LEN, within};
 use super::{DESCRIPTOR_LEN, ZSTD};
 use crate::{Cause, ReadAt};
@@ -234,9 +234,4 @@ impl Slot {
             }
         }
     }
-}
-
-/// The start of a file, for what is said of it as a whole.
-pub(super) fn file_start(field: &'static str) -> Wanted {
-    Wanted { format: ZSTD.name, field, offset: 0 }
 }
