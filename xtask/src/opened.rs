@@ -144,6 +144,10 @@ fn split(guest: &mut Guest, memdump: &Path, image: &Path) -> Result<Vec<String>>
     let (first, second, whole) = (named("part-1"), named("part-2"), named("reassembled"));
     let (of_parts, of_image) = (named("of-parts"), named("of-image"));
     makedumpfile::split(image, &[&first, &second])?;
+    for part in [&first, &second] {
+        let alone = command::finish(Command::new(memdump).arg("info").arg(part), CONVERT_LIMIT)?;
+        ensure!(!alone.status.success(), "{} is all of the image", part.display());
+    }
     makedumpfile::reassemble(&[&first, &second], &whole)?;
     let opened = with_drgn(guest, "kdump, split and put together by makedumpfile,", &whole)?;
     let convert = |from: &Path, to: &Path, parts: &[&Path]| {

@@ -99,10 +99,13 @@ fn machine(is_process: bool) -> Sample {
 }
 
 fn kdump_pages(flags: u32) -> BTreeMap<u64, Laid> {
-    let page =
-        |frame: u64| if frame.is_multiple_of(3) { noise_page(frame) } else { text_page(frame) };
-    let packing = |frame: u64| if frame.is_multiple_of(3) { 0 } else { flags };
-    (1..150).map(|frame| (frame, Laid::Page(packing(frame), page(frame)))).collect()
+    // Zeros in the middle, which share the first one's place, and at the end.
+    let page = |frame: u64| match frame {
+        20 | 33 | 140.. => Laid::Page(flags, vec![0; PAGE]),
+        _ if frame.is_multiple_of(3) => Laid::Page(0, noise_page(frame)),
+        _ => Laid::Page(flags, text_page(frame)),
+    };
+    (1..150).map(|frame| (frame, page(frame))).collect()
 }
 
 fn kdump(format: &'static str, flags: u32) -> Sample {

@@ -43,7 +43,9 @@ pub(crate) fn leave_out(image: &Path, output: &Path) -> Result<()> {
 /// Where makedumpfile cannot be run, or does not read the image.
 pub(crate) fn split(image: &Path, parts: &[&Path]) -> Result<()> {
     let mut makedumpfile = Command::new("makedumpfile");
-    makedumpfile.args(["--split", "-c", "-d", "0", "-f"]).arg(image).args(parts);
+    // Without a size in MiB it cuts at whole GiB alone: a small guest would be one part, and the others empty.
+    makedumpfile.args(["--split", "--splitblock-size", "16", "-c", "-d", "0", "-f"]);
+    makedumpfile.arg(image).args(parts);
     command::run(&mut makedumpfile, LIMIT)
         .with_context(|| format!("split {} with makedumpfile", image.display()))?;
     Ok(())

@@ -6,7 +6,7 @@ use super::super::{FormatError, Image, Problems, Rigor};
 use super::flattened::{self, Flattened};
 use super::header::{Header, field};
 use super::pages::Kdump;
-use super::part::{Part, file_start};
+use super::part::Part;
 use super::sub;
 use crate::ReadAt;
 
@@ -44,7 +44,7 @@ pub fn open_parts(files: Vec<Arc<dyn ReadAt>>, rigor: Rigor) -> Result<Image, Fo
         whole.get_or_insert(header);
     }
     let Some(header) = whole else {
-        return Err(file_start("header").bad("no file was given"));
+        return Err(field(0, "header").bad("no file was given"));
     };
     if header.is_split {
         parts.sort_by_key(|part| part.pages.start);
@@ -69,7 +69,7 @@ fn open_part(
         false => (file, true, u64::MAX),
     };
     let mut header = Header::read(&*file, held, problems)?;
-    let table = file_start("descriptors");
+    let table = field(0, "descriptors");
     let part = Part::new(file, &mut header, is_whole).map_err(|source| table.failed(source))?;
     part.truncated(header.block).map_or(Ok(()), |problem| problems.found(problem))?;
     Ok((header, part))

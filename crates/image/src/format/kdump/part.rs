@@ -1,17 +1,20 @@
 //! A file that has pages: its descriptors, and how far it goes. A whole image is one such file, a split one several.
 
+use std::collections::HashSet;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::super::FormatError;
-use super::super::problem::{Wanted, is_damage, read_up_to};
+use super::super::problem::{is_damage, read_up_to};
 use super::header::{Header, STEP_LEN, within};
 use super::{DESCRIPTOR_LEN, ZSTD};
 use crate::{Cause, ReadAt};
 
-/// Descriptors at the end of the table that are looked at for the end of the pages.
+/// Descriptors at the end of the table that are looked at first for the end of the pages.
 const LAST_DESCRIPTORS: u64 = 1024;
+/// The most that are looked at, where all pages at the end are zeros: 4 GiB of the smallest pages.
+const MOST_DESCRIPTORS: u64 = 1 << 20;
 /// Bytes of descriptors that are read together to count the pages that are missing.
 const COUNT_LEN: u64 = DESCRIPTOR_LEN << 14;
 
@@ -77,17 +80,28 @@ impl Part {
         if self.table + self.count * DESCRIPTOR_LEN > end {
             return Ok(true);
         }
-        let first = self.count.saturating_sub(LAST_DESCRIPTORS);
-        let mut last = Vec::new();
-        self.descriptors(first, |_, slot| {
-            if let Slot::Packed { offset, .. } = slot {
-                last.push((offset, slot));
+        let mut looked_at = LAST_DESCRIPTORS;
+        loop {
+            // Pages of zeros share one, wherever the first of them stands: what counts is where a page appears first.
+            let mut seen = HashSet::new();
+            let mut places: Vec<(u64, Slot)> = Vec::new();
+            let first = self.count.saturating_sub(looked_at);
+            let is_last = first == 0 || looked_at >= MOST_DESCRIPTORS;
+            self.descriptors(first, |_, slot| match slot {
+                Slot::Packed { offset, .. } if seen.insert(offset) => places.push((offset, slot)),
+                _ => {}
+            })?;
+            match places[..] {
+                [.., (before, slot), (last, _)] if last < before && slot.is_behind(end) => {
+                    return Ok(true);
+                }
+                [.., _, (_, slot)] => return Ok(slot.is_behind(end)),
+                [(_, slot)] if is_last => return Ok(slot.is_behind(end)),
+                [] if is_last => return Ok(false),
+                // Nothing but zeros, or nothing at all.
+                _ => looked_at = looked_at.saturating_mul(8),
             }
-        })?;
-        // Pages of zeros share one that stands before all others.
-        let lowest = last.iter().map(|(offset, _)| *offset).min();
-        let highest = last.iter().rev().find(|(offset, _)| Some(*offset) != lowest).or(last.last());
-        Ok(highest.is_some_and(|(_, slot)| slot.is_behind(end)))
+        }
     }
 
     /// What is said of a file that ends too early; `block` is the size of a page.
@@ -220,9 +234,4 @@ impl Slot {
             }
         }
     }
-}
-
-/// The start of a file, for what is said of it as a whole.
-pub(super) fn file_start(field: &'static str) -> Wanted {
-    Wanted { format: ZSTD.name, field, offset: 0 }
 }
