@@ -256,6 +256,55 @@ fn what_no_chunk_came_for_is_lost() {
 }
 
 #[test]
+fn what_is_left_out_has_no_descriptor() {
+    // The second bitmap has several pieces: a piece is for 524,288 pages.
+    let far = 524_288;
+    let plan = plan(&[(1, 8), (far, far + 4)]);
+    let page = |byte: u8| vec![byte; PAGE];
+    let chunks =
+        [(1, Some(1)), (2, None), (4, Some(4)), (5, None), (far, None), (far + 3, Some(9))];
+    let holes: BTreeMap<u64, u64> = [(2, 2), (5, 3), (far, 3)].into();
+    let (mut file, mut pipe) = (Vec::new(), Pipe::default());
+    let outputs: [&mut dyn Output; 2] = [&mut file, &mut pipe];
+    for output in outputs {
+        let mut writer = (format("kdump").writer)(output);
+        writer.begin(&plan).unwrap();
+        for (frame, byte) in chunks {
+            let bytes = byte.map(page);
+            let content = match &bytes {
+                Some(bytes) => Content::Bytes(bytes),
+                None => Content::Hole { len: holes[&frame] * PAGE as u64, cause: Cause::FreePage },
+            };
+            writer.chunk(&Chunk { addr: frame * PAGE as u64, content }).unwrap();
+        }
+        writer.finish("").unwrap();
+    }
+    let ordered = put_in_order(&pipe.0);
+    for file in [file, ordered] {
+        let number = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap()) as usize;
+        // sub_hdr_size and bitmap_blocks, both in blocks.
+        let (first, len) = (PAGE * (1 + number(432)), PAGE * number(436) / 2);
+        let set = |bitmap: &[u8]| -> Vec<u64> {
+            (0..bitmap.len() as u64 * 8)
+                .filter(|bit| bitmap[(bit / 8) as usize] >> (bit % 8) & 1 == 1)
+                .collect()
+        };
+        let (ram, dumped) = (&file[first..first + len], &file[first + len..first + 2 * len]);
+        assert_eq!(set(ram), (1..8).chain(far..far + 4).collect::<Vec<_>>());
+        assert_eq!(set(dumped), [1, 4, far + 3]);
+        let table = first + 2 * len;
+        let is_there = |index: usize| file[table + index * 24..][..8] != [0; 8];
+        // Nothing points to what follows.
+        assert_eq!([0, 1, 2].map(is_there), [true; 3]);
+        let space = open(file).space;
+        for (frame, byte) in chunks {
+            let found = read_page(&*space, frame).ok();
+            assert!(found == byte.map(page), "page {frame}");
+        }
+    }
+}
+
+#[test]
 fn pages_in_any_order_and_in_parts_are_found() {
     // A region ends within page 3 and another begins there; page 5 is wanted first, from its middle.
     let regions = [(0x1000, 0x3400), (0x3800, 0x7000)];

@@ -51,6 +51,9 @@ struct State {
     taken: ExtentSet,
     gathered: Gathered,
     dumped: Dumped,
+    /// Whether chunks come by ascending address: else it is not known which descriptor is whose until all of them came, and what is
+    /// left out is lost like any other.
+    is_ascending: bool,
     /// The descriptor of all pages of zeros.
     zero: Option<Descriptor>,
     /// Pages of which a part has come, by their frame.
@@ -86,6 +89,7 @@ impl ImageWriter for Writer<'_> {
         self.state = Some(State {
             gathered: Gathered::new(layout.table),
             dumped: Dumped::new(layout.dumped()),
+            is_ascending: plan.first.is_empty(),
             layout,
             page: plan.page_size,
             taken: plan.map.extents().difference(&plan.left_out),
@@ -204,8 +208,10 @@ impl Writer<'_> {
     }
 
     fn frames(&mut self, first: u64, count: u64, content: Content<'_>) -> io::Result<()> {
-        // Chunks come in order: of a page before nothing more comes.
-        while let Some((&before, _)) = self.state()?.partial.range(..first).next() {
+        // Of a page before nothing more comes.
+        while self.state()?.is_ascending
+            && let Some((&before, _)) = self.state()?.partial.range(..first).next()
+        {
             self.flush_partial(before)?;
         }
         let Self { state, target, .. } = self;
@@ -218,7 +224,7 @@ impl Writer<'_> {
         };
         let index = index - state.dumped.left_out;
         match content {
-            Content::Hole { cause, .. } if cause.is_excluded() => {
+            Content::Hole { cause, .. } if cause.is_excluded() && state.is_ascending => {
                 state.dumped.leave_out(first..first + count, &state.layout, target)
             }
             Content::Bytes(bytes) => self.compress(index, bytes, page),
