@@ -4,3 +4,5 @@
 //! where it came from (`memdump-live`, `memdump-image`) nor about how it is shown (the command).
 
 #![forbid(unsafe_code)]
+
+pub mod scan;
