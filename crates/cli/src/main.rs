@@ -9,6 +9,7 @@ mod log;
 mod progress;
 mod signals;
 mod size;
+mod style;
 
 use clap::Parser;
 
@@ -28,6 +29,7 @@ fn main() -> std::process::ExitCode {
         Some(Command::Verify(args)) => commands::verify::run(args),
         Some(Command::Map(args)) => commands::map::run(args),
         Some(Command::Check(args)) => commands::check::run(args),
+        Some(Command::Strings(args)) => commands::strings::run(args),
         Some(Command::Generate { what }) => commands::generate::run(*what),
     };
     result.unwrap_or_else(|error| exit::report(&error)).into()

@@ -7,3 +7,7 @@
 
 pub mod scan;
 pub mod strings;
+pub mod tally;
+mod template;
+
+pub use template::template;

@@ -3,6 +3,7 @@
 //! Only syntax. What the words mean is decided in `commands`, so that a wrong one is refused in a
 //! line that names the option and shows a good value.
 
+mod strings;
 mod target;
 
 use std::ffi::OsString;
@@ -16,6 +17,7 @@ use memdump_image::format::FORMATS;
 use memdump_live::SOURCES;
 use memdump_live::process::{GlobMatcher, PermissionsPattern};
 
+pub(crate) use strings::{EncodingArg, RadixArg, StringsArgs};
 pub(crate) use target::{ColorArg, TARGET_HELP, TargetArgs, TargetOptions};
 
 const EXAMPLES: &str = "\
@@ -64,6 +66,8 @@ pub(crate) enum Command {
     Map(Box<MapArgs>),
     /// Show what this machine allows and what to run; reads no memory
     Check(CheckArgs),
+    /// Find strings in the memory of a process, of the machine, or in an image
+    Strings(Box<StringsArgs>),
     /// Print the man page or a shell's completions
     #[command(hide = true)]
     Generate {

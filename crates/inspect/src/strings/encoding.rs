@@ -61,16 +61,6 @@ impl Encoding {
         }
     }
 
-    /// Bytes of a character in memory; none where they differ.
-    pub(super) fn width(self) -> Option<usize> {
-        match self {
-            Encoding::Ascii | Encoding::Latin => Some(1),
-            Encoding::Utf8 => None,
-            Encoding::Utf16Le | Encoding::Utf16Be => Some(2),
-            Encoding::Utf32Le | Encoding::Utf32Be => Some(4),
-        }
-    }
-
     /// `text` as it lies in memory; none where a character has no place there.
     pub fn encode(self, text: &str) -> Option<Vec<u8>> {
         let units = |bytes: fn(char) -> Option<Vec<u8>>| -> Option<Vec<u8>> {

@@ -118,7 +118,7 @@ impl<'a, C: Collect> Joiner<'a, C> {
 
     /// Keeps pending strings from growing without bound.
     fn shorten(&mut self) {
-        let is_alone = self.pending.len() == 1;
+        let is_alone = self.pending.len() == 1 && self.wanted.in_parts;
         for index in 0..self.pending.len() {
             let encoding = self.wanted.encodings[index];
             let Some(mut pending) = self.pending[index].take() else { continue };

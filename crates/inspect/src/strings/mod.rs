@@ -25,13 +25,15 @@ pub struct Wanted {
     pub encodings: Vec<Encoding>,
     /// The fewest characters of a string, from 1 to [`MAX_MIN_LEN`](Self::MAX_MIN_LEN).
     pub min_len: usize,
+    /// Whether a long string may come in several parts. It is cut else, as it is where several encodings are
+    /// looked for at once, whose strings have to be put in order.
+    pub in_parts: bool,
 }
 
 impl Wanted {
     /// As many characters are kept of a string that may still turn out to be too short.
     pub const MAX_MIN_LEN: usize = 1 << 20;
-    /// Bytes of a string that are kept where several encodings are looked for at once, as their strings
-    /// are put in order; a longer one is cut.
+    /// Bytes of a string that are kept where it cannot come in parts; a longer one is cut.
     pub const MAX_KEPT: usize = 1 << 20;
 }
 

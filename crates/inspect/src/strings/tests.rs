@@ -54,7 +54,7 @@ fn found(
     min_len: usize,
     options: &Options,
 ) -> Vec<(u64, Encoding, Vec<u8>)> {
-    let wanted = Wanted { encodings: encodings.to_vec(), min_len };
+    let wanted = Wanted { encodings: encodings.to_vec(), min_len, in_parts: true };
     let plan = Plan::whole(space.map.clone(), PAGE, Facts::default());
     let mut all: Vec<(u64, Encoding, Vec<u8>)> = Vec::new();
     let mut is_open = false;
