@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod scan;
+pub mod search;
 pub mod strings;
 pub mod tally;
 mod template;
