@@ -3,8 +3,7 @@
 //! Not about what the texts are: whole strings, or their [templates](crate::template).
 
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
@@ -39,61 +38,93 @@ pub struct Counted {
 pub struct Tally {
     alike: Alike,
     hasher: RandomState,
-    shards: Vec<Mutex<Counts>>,
-    kept: AtomicUsize,
+    /// What threads have counted that look at no part now.
+    idle: Mutex<Vec<Local>>,
+    all: Mutex<All>,
     max_kept: usize,
-    others: [AtomicU64; 2],
+}
+
+/// What was counted by all.
+#[derive(Default)]
+struct All {
+    counts: Counts,
+    /// Strings that there was no room for, and the bytes of their characters.
+    others: (u64, u64),
 }
 
 impl Tally {
     /// Texts that are longer count as alike where this many bytes are.
     pub const MAX_TEXT: usize = 4096;
-    const SHARDS: usize = 64;
+    /// What a thread may keep by itself, in bytes.
+    const MAX_LOCAL: usize = 16 << 20;
 
-    /// Counts nothing yet; keeps about `max_kept` bytes.
+    /// Counts nothing yet; keeps about `max_kept` bytes, and a few MiB for each thread.
     pub fn new(alike: Alike, max_kept: usize) -> Self {
-        let shards = (0..Self::SHARDS).map(|_| Mutex::default()).collect();
         Self {
             alike,
             hasher: RandomState::default(),
-            shards,
-            kept: AtomicUsize::new(0),
+            idle: Mutex::default(),
+            all: Mutex::default(),
             max_kept,
-            others: [const { AtomicU64::new(0) }; 2],
         }
     }
 
-    /// How many strings were counted together as there was no more room, and the bytes of their
-    /// characters.
-    pub fn others(&self) -> (u64, u64) {
-        let [count, bytes] = &self.others;
-        (count.load(Ordering::Relaxed), bytes.load(Ordering::Relaxed))
-    }
-
-    /// What was counted, in no order.
-    pub fn into_counted(self) -> Vec<Counted> {
-        let shards = self.shards.into_iter();
-        let counts = shards.map(|shard| shard.into_inner().unwrap_or_else(PoisonError::into_inner));
-        let counted = counts.flat_map(|Counts { table, texts }| {
-            table.into_iter().map(move |entry| Counted {
-                text: texts[entry.at..entry.at + entry.len].to_vec(),
-                count: entry.count,
-                bytes: entry.bytes,
-                first: entry.first,
-            })
+    /// What was counted, in no order; and how many strings were counted together as there was no more room, and the bytes
+    /// of their characters.
+    pub fn into_counted(self) -> (Vec<Counted>, (u64, u64)) {
+        let Self { idle, all, max_kept, .. } = self;
+        let mut all = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+        for local in idle.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            all.take(local.counts, max_kept);
+        }
+        let All { counts: Counts { table, texts }, others } = all;
+        let counted = table.into_iter().map(|entry| Counted {
+            text: texts[entry.at..entry.at + entry.len].to_vec(),
+            count: entry.count,
+            bytes: entry.bytes,
+            first: entry.first,
         });
-        counted.collect()
+        (counted.collect(), others)
     }
 
-    fn shard(&self, hash: u64) -> &Mutex<Counts> {
-        // The lowest and the highest bits choose a place in the table.
-        &self.shards[(hash >> 40) as usize % Self::SHARDS]
+    fn idle(&self) -> MutexGuard<'_, Vec<Local>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl All {
+    /// Adds what a thread has counted.
+    fn take(&mut self, counts: Counts, max_kept: usize) {
+        let Counts { table, texts } = counts;
+        let mut entries: Vec<Entry> = table.into_iter().collect();
+        // Which are kept where not all can be should not hang on chance.
+        entries.sort_unstable_by_key(|entry| entry.first);
+        for entry in entries {
+            let text = &texts[entry.at..entry.at + entry.len];
+            if let Some(known) = self.counts.find(entry.hash, text) {
+                known.count += entry.count;
+                known.bytes += entry.bytes;
+                known.first = known.first.min(entry.first);
+            } else if self.counts.weight() + text.len() < max_kept {
+                self.counts.insert(text, entry);
+            } else {
+                self.others.0 += entry.count;
+                self.others.1 += entry.bytes;
+            }
+        }
+    }
+}
+
+/// What one thread has counted.
+#[derive(Default)]
+pub struct Local {
+    counts: Counts,
+    scratch: Vec<u8>,
 }
 
 /// Texts and their counts.
 #[derive(Default)]
-pub struct Counts {
+struct Counts {
     table: HashTable<Entry>,
     texts: Vec<u8>,
 }
@@ -123,26 +154,33 @@ impl Counts {
         self.table.insert_unique(entry.hash, entry, |entry| entry.hash);
     }
 
-    /// The last text, which is not in the table yet, is counted and kept, or counted where it already
-    /// stands.
+    /// Counts a string.
     fn add(&mut self, hash: u64, text: &[u8], bytes: u64, addr: u64) {
         match self.find(hash, text) {
             Some(entry) => {
                 entry.count += 1;
                 entry.bytes += bytes;
+                entry.first = entry.first.min(addr);
             }
             None => {
                 self.insert(text, Entry { hash, at: 0, len: 0, count: 1, bytes, first: addr });
             }
         }
     }
+
+    /// About how many bytes it takes: tables and vectors that grow are there twice for a moment.
+    fn weight(&self) -> usize {
+        self.texts.len() + 2 * size_of::<Entry>() * self.table.len()
+    }
 }
 
-/// A part's counts are its own until it ends: threads meet once for each text and part.
+/// Threads count by themselves, as far as that is not too much, and are put together in the end.
 impl Collect for Tally {
-    type Out = (Counts, Vec<u8>);
+    type Out = Option<Box<Local>>;
 
-    fn string(&self, (counts, scratch): &mut Self::Out, string: &Found<'_>) {
+    fn string(&self, out: &mut Self::Out, string: &Found<'_>) {
+        let local = out.get_or_insert_with(|| Box::new(self.idle().pop().unwrap_or_default()));
+        let Local { counts, scratch } = &mut **local;
         let text = match self.alike {
             Alike::Equal => string.text,
             Alike::Template => {
@@ -155,27 +193,14 @@ impl Collect for Tally {
         counts.add(self.hasher.hash_one(text), text, string.text.len() as u64, string.addr);
     }
 
-    fn end_part(&self, (counts, _): &mut Self::Out) {
-        let Counts { table, texts } = std::mem::take(counts);
-        for entry in table {
-            let text = &texts[entry.at..entry.at + entry.len];
-            let mut shard = self.shard(entry.hash).lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(known) = shard.find(entry.hash, text) {
-                known.count += entry.count;
-                known.bytes += entry.bytes;
-                known.first = known.first.min(entry.first);
-                continue;
-            }
-            // A table that grows is there twice for a moment, and half empty then.
-            let cost = text.len() + 2 * size_of::<Entry>();
-            if self.kept.fetch_add(cost, Ordering::Relaxed) + cost > self.max_kept {
-                self.kept.fetch_sub(cost, Ordering::Relaxed);
-                self.others[0].fetch_add(entry.count, Ordering::Relaxed);
-                self.others[1].fetch_add(entry.bytes, Ordering::Relaxed);
-                continue;
-            }
-            shard.insert(text, entry);
+    fn end_part(&self, out: &mut Self::Out) {
+        let Some(mut local) = out.take() else { return };
+        if local.counts.weight() > Self::MAX_LOCAL.min(self.max_kept) {
+            let counts = std::mem::take(&mut local.counts);
+            let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+            all.take(counts, self.max_kept);
         }
+        self.idle().push(*local);
     }
 }
 
@@ -207,7 +232,7 @@ mod tests {
     #[test]
     fn counts_are_summed_over_parts() {
         let texts = [("a 1", 50), ("a 22", 60), ("b", 10), ("a 1", 5), ("a 1", 70)];
-        let mut equal = tally(Alike::Equal, 1 << 20, &texts).into_counted();
+        let mut equal = tally(Alike::Equal, 1 << 20, &texts).into_counted().0;
         equal.sort_by_key(|counted| counted.first);
         let counted =
             |text: &str, count, bytes, first| Counted { text: text.into(), count, bytes, first };
@@ -215,7 +240,7 @@ mod tests {
             equal,
             [counted("a 1", 3, 9, 5), counted("b", 1, 1, 10), counted("a 22", 1, 4, 60)]
         );
-        let mut templates = tally(Alike::Template, 1 << 20, &texts).into_counted();
+        let mut templates = tally(Alike::Template, 1 << 20, &texts).into_counted().0;
         templates.sort_by_key(|counted| counted.first);
         assert_eq!(templates, [counted("a #", 4, 13, 5), counted("b", 1, 1, 10)]);
     }
@@ -225,8 +250,7 @@ mod tests {
         let names: Vec<String> = (0..10_000).map(|number| format!("name {number}")).collect();
         let texts: Vec<(&str, u64)> = names.iter().map(String::as_str).zip(0..).collect();
         let tally = tally(Alike::Equal, 100_000, &texts);
-        let (others, other_bytes) = tally.others();
-        let counted = tally.into_counted();
+        let (counted, (others, other_bytes)) = tally.into_counted();
         assert!(others > 0 && counted.len() > 100 && counted.len() < 2000, "{}", counted.len());
         assert_eq!(counted.iter().map(|counted| counted.count).sum::<u64>() + others, 10_000);
         let bytes = counted.iter().map(|counted| counted.bytes).sum::<u64>() + other_bytes;

@@ -25,21 +25,30 @@ static CLASSES: [u8; 256] = {
 ///
 /// So `user17: 0x7ffe12 c0ffee42` becomes `user#: # #`, and a UUID `#-#-#-#-#`.
 pub fn template(text: &[u8], out: &mut Vec<u8>) {
-    let mut rest = text;
-    while !rest.is_empty() {
-        let between = rest.iter().position(|&byte| class(byte) != 0).unwrap_or(rest.len());
-        let (before, after) = rest.split_at(between);
-        out.extend_from_slice(before);
-        let mut seen = 0;
-        let len = after.iter().position(|&byte| {
+    let Some(digit) = text.iter().position(u8::is_ascii_digit) else {
+        return out.extend_from_slice(text);
+    };
+    let word = text[..digit].iter().rposition(|&byte| class(byte) == 0).map_or(0, |at| at + 1);
+    out.extend_from_slice(&text[..word]);
+    let mut at = word;
+    while at < text.len() {
+        let (start, mut seen) = (at, 0);
+        while let Some(&byte) = text.get(at)
+            && class(byte) != 0
+        {
             seen |= class(byte);
-            class(byte) == 0
-        });
-        let (word, after) = after.split_at(len.unwrap_or(after.len()));
-        rest = after;
+            at += 1;
+        }
+        // With what stands before the next word.
+        let (word, end) = (&text[start..at], at);
+        while text.get(at).is_some_and(|&byte| class(byte) == 0) {
+            at += 1;
+        }
         if seen & DIGIT == 0 {
-            out.extend_from_slice(word);
-        } else if seen & WORD == 0 || is_prefixed_hex(word) {
+            out.extend_from_slice(&text[start..at]);
+            continue;
+        }
+        if seen & WORD == 0 || is_prefixed_hex(word) {
             out.push(b'#');
         } else {
             let mut in_number = false;
@@ -52,6 +61,7 @@ pub fn template(text: &[u8], out: &mut Vec<u8>) {
                 in_number = class(byte) == DIGIT;
             }
         }
+        out.extend_from_slice(&text[end..at]);
     }
 }
 

@@ -152,8 +152,7 @@ fn counted(args: &StringsArgs, target: &Target) -> anyhow::Result<Exit> {
     );
     moving.clear();
     look::done(result, target)?;
-    let others = tally.others();
-    let mut counted = tally.into_counted();
+    let (mut counted, others) = tally.into_counted();
     counted.sort_unstable_by(|a, b| {
         let rank = |counted: &Counted| match (args.templates, args.count) {
             (true, _) => std::cmp::Reverse(counted.bytes),
