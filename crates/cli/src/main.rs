@@ -30,6 +30,7 @@ fn main() -> std::process::ExitCode {
         Some(Command::Map(args)) => commands::map::run(args),
         Some(Command::Check(args)) => commands::check::run(args),
         Some(Command::Strings(args)) => commands::strings::run(args),
+        Some(Command::Search(args)) => commands::search::run(args),
         Some(Command::Generate { what }) => commands::generate::run(*what),
     };
     result.unwrap_or_else(|error| exit::report(&error)).into()

@@ -3,6 +3,7 @@
 //! Only syntax. What the words mean is decided in `commands`, so that a wrong one is refused in a
 //! line that names the option and shows a good value.
 
+mod search;
 mod strings;
 mod target;
 
@@ -17,6 +18,7 @@ use memdump_image::format::FORMATS;
 use memdump_live::SOURCES;
 use memdump_live::process::{GlobMatcher, PermissionsPattern};
 
+pub(crate) use search::{PatternArgs, SearchArgs};
 pub(crate) use strings::{EncodingArg, RadixArg, StringsArgs};
 pub(crate) use target::{ColorArg, TARGET_HELP, TargetArgs, TargetOptions};
 
@@ -68,6 +70,8 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Find strings in the memory of a process, of the machine, or in an image
     Strings(Box<StringsArgs>),
+    /// Search memory for texts, bytes, expressions, numbers and pointers
+    Search(Box<SearchArgs>),
     /// Print the man page or a shell's completions
     #[command(hide = true)]
     Generate {

@@ -38,8 +38,6 @@ Exit status: 0 found, 1 none found, 2 wrong usage, 3 some or all of the memory c
 #[derive(Args, Debug)]
 #[command(after_help = after_help())]
 pub(crate) struct StringsArgs {
-    #[command(flatten)]
-    pub(crate) target: TargetArgs,
     /// How characters lie in memory; several at once: -e s,l
     #[arg(short, long, value_name = "HOW,…", value_delimiter = ',', default_value = "s")]
     pub(crate) encoding: Vec<EncodingArg>,
@@ -77,6 +75,8 @@ pub(crate) struct StringsArgs {
     /// No progress, no notes: nothing but strings and errors
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
 }
 
 /// The letters of `strings(1)`, and UTF-8.

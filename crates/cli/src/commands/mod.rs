@@ -10,6 +10,7 @@ mod manifest;
 pub(crate) mod map;
 pub(crate) mod open;
 pub(crate) mod process;
+pub(crate) mod search;
 mod select;
 mod shown;
 pub(crate) mod strings;
