@@ -37,7 +37,7 @@ pub struct Counted {
 /// met before are counted together.
 pub struct Tally {
     alike: Alike,
-    hasher: RandomState,
+    hashers: [RandomState; 2],
     /// What threads have counted that look at no part now.
     idle: Mutex<Vec<Local>>,
     all: Mutex<All>,
@@ -62,7 +62,7 @@ impl Tally {
     pub fn new(alike: Alike, max_kept: usize) -> Self {
         Self {
             alike,
-            hasher: RandomState::default(),
+            hashers: [RandomState::default(), RandomState::default()],
             idle: Mutex::default(),
             all: Mutex::default(),
             max_kept: max_kept.min(2 << 30),
@@ -101,7 +101,7 @@ impl All {
         entries.sort_unstable_by_key(|entry| entry.first);
         for entry in entries {
             let text = Counts::text(&texts, &entry);
-            if let Some(known) = self.counts.find(entry.hash, text) {
+            if let Some(known) = self.counts.find([entry.hash, entry.check]) {
                 known.count += entry.count;
                 known.bytes += entry.bytes;
                 known.first = known.first.min(entry.first);
@@ -131,6 +131,9 @@ struct Counts {
 
 struct Entry {
     hash: u64,
+    /// A second hash. Two texts of which both are equal are taken for one: to look at the texts would be another
+    /// wait for memory for each string, and with seeds of chance it does not happen.
+    check: u64,
     /// Where its text stands.
     at: u32,
     len: u32,
@@ -144,9 +147,8 @@ impl Counts {
         &texts[entry.at as usize..][..entry.len as usize]
     }
 
-    fn find(&mut self, hash: u64, text: &[u8]) -> Option<&mut Entry> {
-        let Self { table, texts } = self;
-        table.find_mut(hash, |entry| entry.hash == hash && Self::text(texts, entry) == text)
+    fn find(&mut self, [hash, check]: [u64; 2]) -> Option<&mut Entry> {
+        self.table.find_mut(hash, |entry| entry.hash == hash && entry.check == check)
     }
 
     fn insert(&mut self, text: &[u8], entry: Entry) {
@@ -157,15 +159,17 @@ impl Counts {
     }
 
     /// Counts a string.
-    fn add(&mut self, hash: u64, text: &[u8], bytes: u64, addr: u64) {
-        match self.find(hash, text) {
+    fn add(&mut self, hashes: [u64; 2], text: &[u8], bytes: u64, addr: u64) {
+        match self.find(hashes) {
             Some(entry) => {
                 entry.count += 1;
                 entry.bytes += bytes;
                 entry.first = entry.first.min(addr);
             }
             None => {
-                self.insert(text, Entry { hash, at: 0, len: 0, count: 1, bytes, first: addr });
+                let [hash, check] = hashes;
+                let entry = Entry { hash, check, at: 0, len: 0, count: 1, bytes, first: addr };
+                self.insert(text, entry);
             }
         }
     }
@@ -192,7 +196,8 @@ impl Collect for Tally {
             }
         };
         let text = &text[..text.len().min(Self::MAX_TEXT)];
-        counts.add(self.hasher.hash_one(text), text, string.text.len() as u64, string.addr);
+        let hashes = self.hashers.each_ref().map(|hasher| hasher.hash_one(text));
+        counts.add(hashes, text, string.text.len() as u64, string.addr);
     }
 
     fn end_part(&self, out: &mut Self::Out) {

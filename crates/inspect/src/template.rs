@@ -64,7 +64,7 @@ pub fn template(text: &[u8], out: &mut Vec<u8>) {
 fn find_digit(text: &[u8]) -> Option<usize> {
     let (blocks, rest) = text.as_chunks::<16>();
     for (block, at) in blocks.iter().zip((0..).step_by(16)) {
-        let bytes = i8x16::new(block.map(u8::cast_signed));
+        let bytes: i8x16 = bytemuck::cast(*block);
         let digits = bytes.simd_gt(i8x16::splat(0x2f)) & i8x16::splat(0x3a).simd_gt(bytes);
         let mask = digits.to_bitmask();
         if mask != 0 {

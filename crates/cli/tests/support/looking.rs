@@ -122,8 +122,8 @@ fn misleading() -> Vec<u8> {
         bytes.resize(bytes.len().next_multiple_of(4096) - offset, 1);
         bytes.extend(b"short\0abc\0\x7f\x80tab\tand more\n\xc3\xb6\xe2\x82\xac");
     }
-    bytes.extend(vec![b'a', 0].repeat(700_000));
-    bytes.extend(vec![0, b'b'].repeat(700_000));
+    bytes.extend([b'a', 0].repeat(700_000));
+    bytes.extend([0, b'b'].repeat(700_000));
     bytes.extend(b"abc");
     bytes
 }

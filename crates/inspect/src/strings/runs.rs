@@ -154,6 +154,7 @@ pub(super) mod mask {
     use wide::i8x16;
 
     /// Which bytes are printable ASCII or a tab.
+    #[inline]
     pub(in crate::strings) fn ascii(block: &[u8; 64]) -> u64 {
         gather(block, |bytes| {
             // As signed numbers, bytes above 127 lie below 0.
@@ -163,20 +164,23 @@ pub(super) mod mask {
     }
 
     /// Which are above 127.
+    #[inline]
     pub(in crate::strings) fn high(block: &[u8; 64]) -> u64 {
         gather(block, |bytes| bytes)
     }
 
     /// Which are 0.
+    #[inline]
     pub(in crate::strings) fn zero(block: &[u8; 64]) -> u64 {
         gather(block, |bytes| bytes.simd_eq(i8x16::splat(0)))
     }
 
     /// The highest bit of each byte that `of` gives.
+    #[inline(always)]
     fn gather(block: &[u8; 64], of: impl Fn(i8x16) -> i8x16) -> u64 {
         let (parts, _) = block.as_chunks::<16>();
         parts.iter().rev().fold(0, |mask, part| {
-            let bits = of(i8x16::new(part.map(u8::cast_signed))).to_bitmask();
+            let bits = of(bytemuck::cast(*part)).to_bitmask();
             mask << 16 | u64::from(bits)
         })
     }
