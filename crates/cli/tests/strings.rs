@@ -7,6 +7,7 @@ mod machine;
 #[allow(dead_code)]
 mod process;
 #[path = "support/looking.rs"]
+#[allow(dead_code)]
 mod support;
 
 use std::collections::BTreeMap;
