@@ -10,6 +10,7 @@ pub(crate) mod map;
 pub(crate) mod open;
 pub(crate) mod process;
 mod select;
+mod target;
 pub(crate) mod verify;
 mod write;
 

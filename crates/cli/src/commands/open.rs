@@ -54,12 +54,15 @@ pub(super) fn open(
     let damaged = || format!("cannot open the image {shown}");
     let named = match (format, map) {
         (None, None) => {
-            let opened = format::open(Arc::clone(&file)).map_err(|error| match error {
-                OpenError::Unknown { .. } => anyhow::anyhow!(
-                    "cannot open the image {shown}: {error}; say what it is: --map FILE for a raw one, \
-                     --input-format padded where position is address"
-                ),
-                error => anyhow::Error::from(error).context(damaged()),
+            let opened = format::open(Arc::clone(&file)).map_err(|error| {
+                let message = match &error {
+                    OpenError::Unknown { .. } => format!(
+                        "cannot open the image {shown}: {error}; say what it is: --map FILE for a raw one, \
+                         --input-format padded where position is address"
+                    ),
+                    _ => damaged(),
+                };
+                anyhow::Error::from(error).context(message)
             })?;
             let (_, file) = codec::unpacked(file)?;
             let format::Opened { format, codec, image } = opened;

@@ -3,7 +3,7 @@
 mod index;
 pub(super) mod listing;
 mod one;
-mod options;
+pub(super) mod options;
 mod split;
 
 use std::ffi::OsString;

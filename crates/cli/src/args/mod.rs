@@ -3,6 +3,8 @@
 //! Only syntax. What the words mean is decided in `commands`, so that a wrong one is refused in a
 //! line that names the option and shows a good value.
 
+mod target;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -13,6 +15,8 @@ use memdump_image::codec::CODECS;
 use memdump_image::format::FORMATS;
 use memdump_live::SOURCES;
 use memdump_live::process::{GlobMatcher, PermissionsPattern};
+
+pub(crate) use target::{ColorArg, TARGET_HELP, TargetArgs, TargetOptions};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -1,0 +1,70 @@
+//! TARGET: whose memory the commands look into that only look.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, ValueEnum};
+
+use super::{FilterArgs, PauseArg, SwapArg, readable_names};
+
+/// What TARGET may be, for the ends of help texts.
+pub(crate) const TARGET_HELP: &str = "\
+TARGET is
+  1234        the process of that number, as it runs: it is not stopped, and does not grow
+  kernel      the kernel's virtual memory
+  physical    the machine's physical memory
+  PATH        an image of any format, compressed or not; any other file is taken as it is: its
+              offsets are the addresses (a file that is called 1234: ./1234)";
+
+/// Whose memory, and what of it.
+#[derive(Args, Debug)]
+pub(crate) struct TargetArgs {
+    /// A PID, `kernel`, `physical`, or the path of an image or any other file
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: OsString,
+    #[command(flatten)]
+    pub(crate) of: TargetOptions,
+}
+
+/// How a target is opened; all but its name.
+#[derive(Args, Debug)]
+pub(crate) struct TargetOptions {
+    /// How a process is kept from changing its memory meanwhile
+    #[arg(long, value_name = "HOW", default_value = "none")]
+    pub(crate) pause: PauseArg,
+    /// Only regions of this kind, as `map` and `info` name them: heap, stack, library, ram …
+    #[arg(long, value_name = "KIND")]
+    pub(crate) kind: Vec<String>,
+    /// Take a file as it is, its offsets as addresses, also if it is an image
+    #[arg(long, conflicts_with_all = ["input_format", "input_map"])]
+    pub(crate) raw: bool,
+    /// What an image is, where it does not say so itself
+    #[arg(long, value_name = "FORMAT", value_parser = readable_names())]
+    pub(crate) input_format: Option<String>,
+    /// The map of a raw image: a line `0xSTART 0xEND` for each run of addresses in it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input_map: Option<PathBuf>,
+    /// Where `kernel` and `physical` are read from; `memdump --help` lists what there is
+    #[arg(long, value_name = "SOURCE", default_value = "auto")]
+    pub(crate) source: OsString,
+    /// What becomes of a process's pages on swap; reading brings them back into memory
+    #[arg(long, value_name = "WHAT", default_value = "skip")]
+    pub(crate) swap: SwapArg,
+    /// Also of a process under a seccomp filter, with a snapshot, which may kill it
+    #[arg(long)]
+    pub(crate) allow_seccomp: bool,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+    /// Say more: sources and sizes, -vv regions, -vvv each read
+    #[arg(short, long, action = ArgAction::Count, help_heading = "Options")]
+    pub(crate) verbose: u8,
+}
+
+/// When output is coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorArg {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    Always,
+    Never,
+}
