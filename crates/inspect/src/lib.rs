@@ -5,5 +5,6 @@
 
 #![forbid(unsafe_code)]
 
+pub mod diff;
 pub mod hexdump;
 pub mod scan;

@@ -124,7 +124,7 @@ fn options(width: usize, squeeze: bool, block_len: usize, threads: usize) -> Opt
 
 fn shown(space: &Made, ranges: Option<&[Extent]>, options: &Options) -> String {
     let mut text = Vec::new();
-    let (_, result) = hexdump(space, space.map(), ranges, options, &mut |event| {
+    let result = hexdump(space, space.map(), ranges, options, &mut |event| {
         match event {
             Event::Lines(lines) => text.extend_from_slice(lines),
             Event::Region(region) => writeln!(text, "region {}", region.extent)?,
@@ -303,13 +303,12 @@ fn endless_zeros_take_no_time() {
     let map = MemoryMap::new(Space::Process(1), vec![Region::new(extent, RegionKind::Heap)]);
     let zeros = Zeros(map.unwrap());
     let mut text = Vec::new();
-    let (_, result) =
-        hexdump(&zeros, zeros.map(), None, &options(16, true, 1 << 20, 2), &mut |event| {
-            if let Event::Lines(lines) = event {
-                text.extend_from_slice(lines);
-            }
-            Ok(())
-        });
+    let result = hexdump(&zeros, zeros.map(), None, &options(16, true, 1 << 20, 2), &mut |event| {
+        if let Event::Lines(lines) = event {
+            text.extend_from_slice(lines);
+        }
+        Ok(())
+    });
     result.unwrap();
     let text = String::from_utf8(text).unwrap();
     assert!(

@@ -17,7 +17,7 @@ use memdump_image::{
 
 pub use line::{Form, Layout, Marks};
 
-use crate::scan::{self, Content, Look, Part, ScanError, Summary, scan};
+use crate::scan::{self, Content, Look, Part, ScanError, scan};
 use join::{Joiner, Listener};
 use window::{Style, Window};
 
@@ -44,7 +44,7 @@ pub enum Event<'a> {
     Lines(&'a [u8]),
     /// A region begins, or the part of it that is wanted.
     Region(&'a Region),
-    /// Memory that could not be read.
+    /// Memory that could not be read. Holes that touch and have one cause are one.
     Hole(Hole),
     /// A part of what was asked for that lies in no region.
     Nothing(Extent),
@@ -55,30 +55,23 @@ pub enum Event<'a> {
 /// Shows the memory of `map`, which is that of `space` or a part of it: the ranges in the order given, or all.
 ///
 /// # Errors
-/// When the source fails as a whole, or `listener` does. What was seen is in the summary also then.
+/// When the source fails as a whole, or `listener` does.
 pub fn hexdump(
     space: &dyn AddressSpace,
     map: &MemoryMap,
     ranges: Option<&[Extent]>,
     options: &Options,
     listener: Listener<'_>,
-) -> (Summary, Result<(), ScanError>) {
+) -> Result<(), ScanError> {
     let Some(ranges) = ranges else {
         return one(space, map.clone(), VecDeque::new(), options, listener);
     };
-    let mut whole = Summary::default();
     for &range in ranges {
         let asked = ExtentSet::from_iter([range]);
         let nothing = asked.difference(&map.extents()).iter().collect();
-        let (summary, result) = one(space, map.clip(&asked), nothing, options, listener);
-        whole.bytes += summary.bytes;
-        whole.zero += summary.zero;
-        summary.holes.listed().iter().for_each(|hole| whole.holes.add(*hole));
-        if result.is_err() {
-            return (whole, result);
-        }
+        one(space, map.clip(&asked), nothing, options, listener)?;
     }
-    (whole, Ok(()))
+    Ok(())
 }
 
 /// All of a map, and between its regions what of the range lies in none.
@@ -88,21 +81,19 @@ fn one(
     nothing: VecDeque<Extent>,
     options: &Options,
     listener: Listener<'_>,
-) -> (Summary, Result<(), ScanError>) {
+) -> Result<(), ScanError> {
     let style = Style { layout: &options.layout, squeezes: options.squeeze };
     let plan = Plan::whole(map.clone(), options.page_size, Facts::default());
     let ground = Ground { stretches: map.extents(), map: &map, by_region: options.by_region };
     let look = Lay { style, ground: &ground };
     let mut teller =
         Teller { joiner: Joiner::new(style, listener), ground: &ground, region: None, nothing };
-    let (summary, mut result) =
+    let (_, result) =
         scan(space, &plan, &options.scan, &look, &mut |part, windows: Vec<Window>| {
             teller.part(part, &windows)
         });
-    if result.is_ok() {
-        result = teller.finish().map_err(ScanError::Deliver);
-    }
-    (summary, result)
+    result?;
+    teller.finish().map_err(ScanError::Deliver)
 }
 
 /// What lies where, as lines see it.
