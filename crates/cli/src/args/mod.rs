@@ -3,6 +3,8 @@
 //! Only syntax. What the words mean is decided in `commands`, so that a wrong one is refused in a
 //! line that names the option and shows a good value.
 
+mod diff;
+mod hexdump;
 mod target;
 
 use std::ffi::OsString;
@@ -16,6 +18,8 @@ use memdump_image::format::FORMATS;
 use memdump_live::SOURCES;
 use memdump_live::process::{GlobMatcher, PermissionsPattern};
 
+pub(crate) use diff::DiffArgs;
+pub(crate) use hexdump::HexdumpArgs;
 pub(crate) use target::{ColorArg, TARGET_HELP, TargetArgs, TargetOptions};
 
 const EXAMPLES: &str = "\
@@ -62,6 +66,10 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Show what would be dumped, region by region; reads no memory
     Map(Box<MapArgs>),
+    /// Show memory as bytes and text: of a process, the machine, an image, any file
+    Hexdump(Box<HexdumpArgs>),
+    /// Show what changed between two looks at memory, live or in images
+    Diff(Box<DiffArgs>),
     /// Show what this machine allows and what to run; reads no memory
     Check(CheckArgs),
     /// Print the man page or a shell's completions
