@@ -188,7 +188,7 @@ fn json_has_all_bytes() {
     assert_eq!(bytes.len(), 512);
     for (line, addr) in bytes.iter().zip((start..).step_by(16)) {
         let word = |addr: u64| addr.to_le_bytes().map(|byte| format!("{byte:02x}")).concat();
-        assert_eq!(line["addr"], addr);
+        assert_eq!(line["address"], addr);
         assert_eq!(line["hex"], word(addr) + &word(addr + 8));
         assert_eq!(line["text"].as_str().unwrap().len(), 16);
     }

@@ -28,7 +28,7 @@ A line has an address, bytes, and what of them is printable ASCII; a * stands fo
 the one before; the address where a stretch of memory ends stands behind its last line.
 
 With --json each line is an object, one of
-  {\"addr\":N,\"hex\":\"…\",\"text\":\"…\"}            a line of bytes
+  {\"address\":N,\"hex\":\"…\",\"text\":\"…\"}         a line of bytes
   {\"same_as_before\":true}                     lines like the one before, up to the next address
   {\"end\":N}                                   a stretch of memory ends at this address
   {\"region\":{\"start\":N,\"end\":N,\"kind\":\"…\",\"label\":\"…\",\"permissions\":\"…\"}}

@@ -24,7 +24,7 @@ pub enum Form {
     Canonical,
     /// As that, with marks around its parts; what lies between them is the same.
     Marked(Marks),
-    /// An object of JSON a line: `{"addr":4096,"hex":"7f45","text":".E"}`; in place of lines that are like the one before
+    /// An object of JSON a line: `{"address":4096,"hex":"7f45","text":".E"}`; in place of lines that are like the one before
     /// `{"same_as_before":true}`; and `{"end":8192}` where a stretch ends.
     Json,
 }
@@ -212,7 +212,7 @@ fn canonical_16(out: &mut Vec<u8>, addr: u64, digits: usize, bytes: &[u8; 16]) {
 }
 
 fn json(out: &mut Vec<u8>, addr: u64, bytes: &[u8]) {
-    out.extend_from_slice(format!("{{\"addr\":{addr},\"hex\":\"").as_bytes());
+    out.extend_from_slice(format!("{{\"address\":{addr},\"hex\":\"").as_bytes());
     bytes.iter().for_each(|&byte| out.extend_from_slice(&HEX[usize::from(byte)]));
     out.extend_from_slice(b"\",\"text\":\"");
     for &byte in bytes {
