@@ -91,6 +91,8 @@ fn a_process_is_compared_with_its_core() {
     assert_eq!(output.status.code(), Some(1));
     let rows = lines(&output, "region");
     assert_eq!(row(&rows, target.told["steady"].0)["changed_bytes"], 7);
+    let heap = rows.iter().find(|row| row["kind"] == "heap").expect("the heap");
+    assert_eq!((&heap["state"], &heap["mapped"]), (&"grown".into(), &(32 * PAGE).into()));
     let gone = lines(&output, "summary")[0]["gone"].as_u64().unwrap();
     assert!(
         (17 * PAGE..19 * PAGE).contains(&gone),
@@ -164,6 +166,30 @@ fn what_is_the_same_is_said_to_be() {
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     assert_eq!(lines(&output, "summary")[0]["differ"], false);
     assert!(lines(&output, "region").is_empty());
+}
+
+#[test]
+fn a_core_says_what_its_regions_are_for() {
+    for mode in ["pattern", "change", "guard"] {
+        let target = Target::start(mode, Path::new(""));
+        assert!(target.dump(&["-q"]).status.success());
+        let object = |arguments: &[&str]| -> Value {
+            let output = memdump().args(arguments).arg("--json").output().unwrap();
+            serde_json::from_slice(&output.stdout).unwrap()
+        };
+        let core = object(&["info", target.core().to_str().unwrap()]);
+        let live = object(&["map", &target.pid()]);
+        let live = live["regions"].as_array().unwrap();
+        let regions = core["regions"].as_array().unwrap();
+        assert!(regions.len() > 10);
+        for region in regions {
+            let same = live.iter().find(|other| other["start"] == region["start"]);
+            let same = same.expect("the process has it too");
+            for key in ["kind", "label"] {
+                assert_eq!(region[key], same[key], "{key} in {mode}: {region} {same}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -158,7 +158,10 @@ impl Text {
         part(changed, "changed");
         part(unread, "unread");
         if changed_bytes > 0 {
-            what.push(format!("{changed_bytes} bytes differ"));
+            what.push(format!(
+                "{changed_bytes} {}",
+                if changed_bytes == 1 { "byte differs" } else { "bytes differ" }
+            ));
         }
         if what.is_empty() {
             what.push("nothing in it".into());
