@@ -32,6 +32,8 @@ fn main() -> std::process::ExitCode {
         Some(Command::Hexdump(args)) => commands::hexdump::run(args),
         Some(Command::Diff(args)) => commands::diff::run(args),
         Some(Command::Check(args)) => commands::check::run(args),
+        Some(Command::Strings(args)) => commands::strings::run(args),
+        Some(Command::Search(args)) => commands::search::run(args),
         Some(Command::Generate { what }) => commands::generate::run(*what),
     };
     result.unwrap_or_else(|error| exit::report(&error)).into()

@@ -8,3 +8,9 @@
 pub mod diff;
 pub mod hexdump;
 pub mod scan;
+pub mod search;
+pub mod strings;
+pub mod tally;
+mod template;
+
+pub use template::template;

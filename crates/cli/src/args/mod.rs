@@ -5,6 +5,8 @@
 
 mod diff;
 mod hexdump;
+mod search;
+mod strings;
 mod target;
 
 use std::ffi::OsString;
@@ -20,6 +22,8 @@ use memdump_live::process::{GlobMatcher, PermissionsPattern};
 
 pub(crate) use diff::DiffArgs;
 pub(crate) use hexdump::HexdumpArgs;
+pub(crate) use search::{PatternArgs, SearchArgs};
+pub(crate) use strings::{EncodingArg, RadixArg, StringsArgs};
 pub(crate) use target::{ColorArg, TARGET_HELP, TargetArgs, TargetOptions};
 
 const EXAMPLES: &str = "\
@@ -66,6 +70,10 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Show what would be dumped, region by region; reads no memory
     Map(Box<MapArgs>),
+    /// Find strings in the memory of a process, of the machine, or in an image
+    Strings(Box<StringsArgs>),
+    /// Search memory for texts, bytes, expressions, numbers and pointers
+    Search(Box<SearchArgs>),
     /// Show memory as bytes and text: of a process, the machine, an image, any file
     Hexdump(Box<HexdumpArgs>),
     /// Show what changed between two looks at memory, live or in images

@@ -20,7 +20,7 @@ TARGET is
 #[derive(Args, Debug)]
 pub(crate) struct TargetArgs {
     /// A PID, `kernel`, `physical`, or the path of an image or any other file
-    #[arg(value_name = "TARGET")]
+    #[arg(value_name = "TARGET", index = 1)]
     pub(crate) target: OsString,
     #[command(flatten)]
     pub(crate) of: TargetOptions,
@@ -28,6 +28,7 @@ pub(crate) struct TargetArgs {
 
 /// How a target is opened; all but its name.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "The target")]
 pub(crate) struct TargetOptions {
     /// How a process is kept from changing its memory meanwhile
     #[arg(long, value_name = "HOW", default_value = "none")]
@@ -53,11 +54,11 @@ pub(crate) struct TargetOptions {
     /// Also of a process under a seccomp filter, with a snapshot, which may kill it
     #[arg(long)]
     pub(crate) allow_seccomp: bool,
+    /// Say more: sources and sizes, -vv regions, -vvv each read
+    #[arg(short, long, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
-    /// Say more: sources and sizes, -vv regions, -vvv each read
-    #[arg(short, long, action = ArgAction::Count, help_heading = "Options")]
-    pub(crate) verbose: u8,
 }
 
 /// When output is coloured.

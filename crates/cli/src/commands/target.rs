@@ -4,11 +4,12 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use memdump_image::format::OpenError;
-use memdump_image::{AddressSpace, Extent, ExtentSet, Hole, MemoryMap, Plan, Region};
+use memdump_image::{AddressSpace, ExtentSet, Hole, MemoryMap, Plan, Region};
 use memdump_live::process::{Capture, Filter, Options, Pause, Target as Process};
 
 use super::process::options::filter;
@@ -137,6 +138,14 @@ fn machine(args: &TargetOptions, kernel: bool) -> anyhow::Result<Target> {
 
 fn file(path: &Path, args: &TargetOptions) -> anyhow::Result<Target> {
     let shown = path.display();
+    if let Ok(metadata) = path.metadata()
+        && !(metadata.is_file() || metadata.is_dir() || metadata.file_type().is_block_device())
+    {
+        bail!(
+            "{shown} is a pipe or a device, and memory is read here and there: save what comes from it \
+             in a file, and name that"
+        );
+    }
     let mut notes = Vec::new();
     let (opened, kind) = match (args.raw || is_other_elf(path), &args.input_format, &args.input_map)
     {
@@ -223,25 +232,4 @@ pub(super) fn region_name(region: &Region) -> String {
         };
     }
     label.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
-}
-
-/// The regions of a map one after another: the one around an address that grows.
-pub(super) struct Regions<'a> {
-    map: &'a MemoryMap,
-    last: Option<(Extent, String)>,
-}
-
-impl<'a> Regions<'a> {
-    pub(super) fn new(map: &'a MemoryMap) -> Self {
-        Self { map, last: None }
-    }
-
-    /// The name of the region around `addr`.
-    pub(super) fn name(&mut self, addr: u64) -> &str {
-        let is_known = self.last.as_ref().is_some_and(|(extent, _)| extent.contains(addr));
-        if !is_known {
-            self.last = self.map.find(addr).map(|region| (region.extent, region_name(region)));
-        }
-        self.last.as_ref().map_or("", |(_, name)| name)
-    }
 }
