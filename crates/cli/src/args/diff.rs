@@ -4,22 +4,19 @@ use std::ffi::OsString;
 
 use clap::Args;
 
-use super::{ColorArg, ProgressStyle, TargetOptions};
+use super::{ColorArg, ProgressStyle, TARGET_HELP, TargetOptions};
 
-const AFTER_HELP: &str = "\
+const EXAMPLES: &str = "\
 Examples:
   memdump process 1234 --pause none; sleep 60; memdump diff core.1234 1234
                                               what a process has changed since it was dumped
   memdump diff core.1.zst core.2.zst          two cores of it
   memdump diff 1234 1235                      two processes of one program
   memdump diff --heap --bytes core.1234 1234  the bytes of its heap that changed
-  memdump diff before.lime after.kdump        a machine, by physical address
+  memdump diff before.lime after.kdump        a machine, by physical address";
 
-A and B are
-  1234        the process of that number, as it runs: it is not stopped, and does not grow
-  kernel      the kernel's virtual memory
-  physical    the machine's physical memory
-  PATH        an image of any format, compressed or not, or any other file
+const DETAILS: &str = "\
+A and B are each a TARGET, and of a sort: both of processes, both of kernels, or both of machines or plain files.
 
 Pages are compared; zeros, and what was never touched, are nothing. A page is the same, changed, added
 (A had nothing there), gone (B has nothing there) or unread. Regions are the same where they stand at the
@@ -47,7 +44,7 @@ could not be read.";
 ///
 /// Says where memory grew, by kind of region, and lists the regions that differ; with --bytes the bytes too.
 #[derive(Args, Debug)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_help = [EXAMPLES, TARGET_HELP, DETAILS].join("\n\n"))]
 pub(crate) struct DiffArgs {
     /// What was: a PID, `kernel`, `physical`, or the path of an image or any other file
     #[arg(value_name = "A")]

@@ -3,13 +3,13 @@
 use clap::Args;
 use memdump_image::Extent;
 
-use super::{ColorArg, ProgressStyle, TargetArgs};
+use super::{ColorArg, ProgressStyle, TARGET_HELP, TargetArgs};
 use crate::size;
 
 /// What is shown at an address where no length is given, in bytes.
 const DEFAULT_LEN: u64 = 256;
 
-pub(super) const AFTER_HELP: &str = "\
+const EXAMPLES: &str = "\
 Examples:
   memdump hexdump 1234 0x7ffd5e8c1000         256 bytes at an address of a process
   memdump hexdump 1234 0x7ffd5e8c1000+4k      a page
@@ -18,8 +18,9 @@ Examples:
   memdump hexdump 1234 --heap                 its heap
   memdump hexdump ram.lime 0x100000+1m        physical memory, out of an image
   memdump hexdump kernel 0xffffffff82000000   the kernel's memory
-  memdump hexdump --raw notes.txt             any file, as hexdump -C shows it
+  memdump hexdump --raw notes.txt             any file, as hexdump -C shows it";
 
+const DETAILS: &str = "\
 ADDR is hexadecimal with 0x, or decimal. LEN may have a suffix k, m or g; without it 256 bytes are
 shown. In START-END both are hexadecimal, END the first beyond. Without ADDR all is shown that a dump
 would take; with it whatever is there, files and libraries too.
@@ -43,7 +44,7 @@ Exit status: 0 all was shown, 1 failed, 2 wrong usage, 3 some of it could not be
 /// Laid out as `hexdump -C` does, with true addresses. What of a process was never touched is not touched now.
 /// On a terminal regions are told one by one, and what is longer than the screen goes through $PAGER, or less.
 #[derive(Args, Debug)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_help = [EXAMPLES, TARGET_HELP, DETAILS].join("\n\n"))]
 pub(crate) struct HexdumpArgs {
     #[command(flatten)]
     pub(crate) target: TargetArgs,
