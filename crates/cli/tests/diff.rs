@@ -1,7 +1,10 @@
 //! `memdump diff` on processes and images whose changes are known.
 
+// Each test uses some of what they have.
+#[allow(dead_code)]
 #[path = "support/mod.rs"]
 mod machine;
+#[allow(dead_code)]
 #[path = "support/process.rs"]
 mod support;
 

@@ -1,7 +1,10 @@
 //! `memdump hexdump` beside hexdump(1), on files, images and processes.
 
+// Each test uses some of what they have.
+#[allow(dead_code)]
 #[path = "support/mod.rs"]
 mod machine;
+#[allow(dead_code)]
 #[path = "support/process.rs"]
 mod support;
 

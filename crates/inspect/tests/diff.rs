@@ -122,7 +122,10 @@ fn options(changes: bool, block_len: usize, threads: usize) -> Options {
     Options { changes, page_size: PAGE, scan: scan::Options { threads, block_len } }
 }
 
-fn compare(a: &Made, b: &Made, options: &Options) -> (Report, Vec<(u64, u64, Vec<u8>, Vec<u8>)>) {
+/// The addresses in A and in B, and the bytes in each.
+type Told = (u64, u64, Vec<u8>, Vec<u8>);
+
+fn compare(a: &Made, b: &Made, options: &Options) -> (Report, Vec<Told>) {
     let mut changes = Vec::new();
     fn side(made: &Made) -> Side<'_> {
         Side { space: made, map: &made.map }
