@@ -1,5 +1,8 @@
 //! `memdump strings`, beside GNU strings on the same bytes, and on processes as they run.
 
+#[path = "support/mod.rs"]
+#[allow(dead_code)]
+mod machine;
 #[path = "support/process.rs"]
 #[allow(dead_code)]
 mod process;
@@ -180,6 +183,34 @@ fn counts_are_those_of_sort_and_uniq() {
     assert!(users["count"].as_u64().unwrap() >= 20_000);
     let table = run(&["strings", "--raw", "--templates", "--top", "3"], path);
     assert_eq!(String::from_utf8(table.stdout).unwrap().lines().count(), 4);
+}
+
+#[test]
+fn physical_memory_is_looked_into_at_its_addresses() {
+    let machine = machine::Machine::new();
+    let kcore = machine.kcore();
+    let program = env!("CARGO_BIN_EXE_memdump");
+    let source = ["--source", kcore.to_str().unwrap()];
+    let mut command = Command::new(program);
+    let output = command.args(["strings", "-q", "-t", "d", "physical"]).args(source).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    // The same of each range of RAM by itself, whose bytes follow from their addresses.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("range");
+    let mut expected = String::new();
+    for (start, end) in machine::RAM {
+        fs::write(&path, machine::memory(start, end)).unwrap();
+        for line in
+            String::from_utf8(printed("strings", &["-a", "-t", "d"], &path)).unwrap().lines()
+        {
+            let (offset, text) = line.trim_start().split_once(' ').unwrap();
+            let addr = offset.parse::<u64>().unwrap() + start;
+            expected += &format!("{addr:7} {text}\n");
+        }
+    }
+    assert!(expected.lines().count() > 1000);
+    assert!(String::from_utf8(output.stdout).unwrap() == expected);
 }
 
 #[test]

@@ -58,14 +58,14 @@ impl Tally {
     /// What a thread may keep by itself, in bytes.
     const MAX_LOCAL: usize = 16 << 20;
 
-    /// Counts nothing yet; keeps about `max_kept` bytes, and a few MiB for each thread.
+    /// Counts nothing yet; keeps about `max_kept` bytes, 2 GiB at most, and a few MiB for each thread.
     pub fn new(alike: Alike, max_kept: usize) -> Self {
         Self {
             alike,
             hasher: RandomState::default(),
             idle: Mutex::default(),
             all: Mutex::default(),
-            max_kept,
+            max_kept: max_kept.min(2 << 30),
         }
     }
 
@@ -79,7 +79,7 @@ impl Tally {
         }
         let All { counts: Counts { table, texts }, others } = all;
         let counted = table.into_iter().map(|entry| Counted {
-            text: texts[entry.at..entry.at + entry.len].to_vec(),
+            text: Counts::text(&texts, &entry).to_vec(),
             count: entry.count,
             bytes: entry.bytes,
             first: entry.first,
@@ -100,7 +100,7 @@ impl All {
         // Which are kept where not all can be should not hang on chance.
         entries.sort_unstable_by_key(|entry| entry.first);
         for entry in entries {
-            let text = &texts[entry.at..entry.at + entry.len];
+            let text = Counts::text(&texts, &entry);
             if let Some(known) = self.counts.find(entry.hash, text) {
                 known.count += entry.count;
                 known.bytes += entry.bytes;
@@ -132,25 +132,27 @@ struct Counts {
 struct Entry {
     hash: u64,
     /// Where its text stands.
-    at: usize,
-    len: usize,
+    at: u32,
+    len: u32,
     count: u64,
     bytes: u64,
     first: u64,
 }
 
 impl Counts {
+    fn text<'a>(texts: &'a [u8], entry: &Entry) -> &'a [u8] {
+        &texts[entry.at as usize..][..entry.len as usize]
+    }
+
     fn find(&mut self, hash: u64, text: &[u8]) -> Option<&mut Entry> {
         let Self { table, texts } = self;
-        table.find_mut(hash, |entry| {
-            entry.hash == hash && &texts[entry.at..entry.at + entry.len] == text
-        })
+        table.find_mut(hash, |entry| entry.hash == hash && Self::text(texts, entry) == text)
     }
 
     fn insert(&mut self, text: &[u8], entry: Entry) {
-        let at = self.texts.len();
+        let at = self.texts.len() as u32;
         self.texts.extend_from_slice(text);
-        let entry = Entry { at, len: text.len(), ..entry };
+        let entry = Entry { at, len: text.len() as u32, ..entry };
         self.table.insert_unique(entry.hash, entry, |entry| entry.hash);
     }
 

@@ -1,5 +1,7 @@
 //! Templates: what strings have in common that differ in their numbers.
 
+use wide::i8x16;
+
 /// Of a letter: what it may be part of.
 const DIGIT: u8 = 1;
 const HEX: u8 = 2;
@@ -25,29 +27,21 @@ static CLASSES: [u8; 256] = {
 ///
 /// So `user17: 0x7ffe12 c0ffee42` becomes `user#: # #`, and a UUID `#-#-#-#-#`.
 pub fn template(text: &[u8], out: &mut Vec<u8>) {
-    let Some(digit) = text.iter().position(u8::is_ascii_digit) else {
-        return out.extend_from_slice(text);
-    };
-    let word = text[..digit].iter().rposition(|&byte| class(byte) == 0).map_or(0, |at| at + 1);
-    out.extend_from_slice(&text[..word]);
-    let mut at = word;
-    while at < text.len() {
-        let (start, mut seen) = (at, 0);
-        while let Some(&byte) = text.get(at)
+    let mut at = 0;
+    while let Some(digit) = find_digit(&text[at..]) {
+        let digit = at + digit;
+        let before = text[at..digit].iter().rposition(|&byte| class(byte) == 0);
+        let start = before.map_or(at, |before| at + before + 1);
+        let mut seen = text[start..digit].iter().fold(0, |seen, &byte| seen | class(byte));
+        let mut end = digit;
+        while let Some(&byte) = text.get(end)
             && class(byte) != 0
         {
             seen |= class(byte);
-            at += 1;
+            end += 1;
         }
-        // With what stands before the next word.
-        let (word, end) = (&text[start..at], at);
-        while text.get(at).is_some_and(|&byte| class(byte) == 0) {
-            at += 1;
-        }
-        if seen & DIGIT == 0 {
-            out.extend_from_slice(&text[start..at]);
-            continue;
-        }
+        out.extend_from_slice(&text[at..start]);
+        let word = &text[start..end];
         if seen & WORD == 0 || is_prefixed_hex(word) {
             out.push(b'#');
         } else {
@@ -61,8 +55,23 @@ pub fn template(text: &[u8], out: &mut Vec<u8>) {
                 in_number = class(byte) == DIGIT;
             }
         }
-        out.extend_from_slice(&text[end..at]);
+        at = end;
     }
+    out.extend_from_slice(&text[at..]);
+}
+
+/// Where the first decimal digit is; most of a text has none.
+fn find_digit(text: &[u8]) -> Option<usize> {
+    let (blocks, rest) = text.as_chunks::<16>();
+    for (block, at) in blocks.iter().zip((0..).step_by(16)) {
+        let bytes = i8x16::new(block.map(u8::cast_signed));
+        let digits = bytes.simd_gt(i8x16::splat(0x2f)) & i8x16::splat(0x3a).simd_gt(bytes);
+        let mask = digits.to_bitmask();
+        if mask != 0 {
+            return Some(at + mask.trailing_zeros() as usize);
+        }
+    }
+    rest.iter().position(u8::is_ascii_digit).map(|at| 16 * blocks.len() + at)
 }
 
 fn class(byte: u8) -> u8 {
@@ -94,6 +103,11 @@ mod tests {
             ("0xg1", "#xg#"),
             ("page 12", "page #"),
             ("Zoë9", "Zoë#"),
+            (
+                "a long text of words, then 17 and x2y and 0XAB",
+                "a long text of words, then # and x#y and #",
+            ),
+            ("0123456789abcdef0123456789abcdefg", "#abcdef#abcdefg"),
         ] {
             let mut out = Vec::new();
             template(text.as_bytes(), &mut out);

@@ -1,6 +1,6 @@
 //! What the commands share that look into a target: progress, the summary, exit statuses.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::sync::Mutex;
 
 use anyhow::Context;
@@ -40,7 +40,6 @@ pub(super) struct Moving(Mutex<Progress>);
 
 impl Moving {
     pub(super) fn new(target: &Target, quiet: bool) -> Self {
-        use std::io::IsTerminal;
         let quiet = quiet || io::stdout().is_terminal();
         Self(Mutex::new(Progress::new(ProgressStyle::Auto, quiet, target.plan.total())))
     }

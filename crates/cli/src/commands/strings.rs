@@ -3,7 +3,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use memdump_inspect::scan::Summary;
+use anyhow::Context;
+use memdump_inspect::scan::{ScanError, Summary};
 use memdump_inspect::strings::{Collect, Encoding, Found, Wanted, find};
 use memdump_inspect::tally::{Alike, Counted, Tally};
 
@@ -11,8 +12,8 @@ use super::look::{self, Moving};
 use super::print;
 use super::shown::{Place, Places, address, escape, json_string};
 use super::target::{self, Target};
-use crate::args::{RadixArg, StringsArgs};
-use crate::exit::Exit;
+use crate::args::{EncodingArg, RadixArg, StringsArgs};
+use crate::exit::{Exit, ListingClosed};
 use crate::log;
 use crate::size::Human;
 use crate::style::Palette;
@@ -61,16 +62,13 @@ fn listed(args: &StringsArgs, target: &Target) -> anyhow::Result<Exit> {
         &|done| moving.advance(done),
     );
     moving.clear();
-    look::done(result.and_then(|()| Ok(stdout.flush().map_err(flush_error)?)), target)?;
+    let flushed = stdout.flush().map_err(ScanError::Deliver);
+    look::done(result.and(flushed), target)?;
     let found = shown.found.into_inner();
     if args.json {
         print(&look::summary_line(target, &summary, found))?;
     }
     Ok(look::conclude(target, &summary, found, args.quiet))
-}
-
-fn flush_error(error: io::Error) -> memdump_inspect::scan::ScanError {
-    memdump_inspect::scan::ScanError::Deliver(error)
 }
 
 /// Makes lines of strings.
@@ -179,7 +177,6 @@ impl Table<'_> {
         others: (u64, u64),
         summary: &Summary,
     ) -> anyhow::Result<Exit> {
-        use anyhow::Context;
         let Self { args, target, .. } = self;
         let places = Places { map: target.map(), palette: Palette::of(args.color) };
         let found = counted.iter().map(|counted| counted.count).sum::<u64>() + others.0;
@@ -189,7 +186,7 @@ impl Table<'_> {
         let mut flush = |out: &mut Vec<u8>| {
             let written = stdout.write_all(out).and_then(|()| stdout.flush());
             out.clear();
-            written.context(crate::exit::ListingClosed)
+            written.context(ListingClosed)
         };
         if args.templates && !args.json && !counted.is_empty() {
             let (bold, reset) = (places.palette.bold(), places.palette.reset());
@@ -241,7 +238,7 @@ impl Table<'_> {
         };
         match (self.is_terminal, std::str::from_utf8(text)) {
             (false, _) => out.extend_from_slice(text),
-            (true, Ok(text)) if self.args.encoding == [crate::args::EncodingArg::Utf8] => {
+            (true, Ok(text)) if self.args.encoding == [EncodingArg::Utf8] => {
                 out.extend_from_slice(text.as_bytes());
             }
             (true, _) => escape(out, text),
