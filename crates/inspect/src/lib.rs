@@ -5,6 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod diff;
+pub mod hexdump;
 pub mod scan;
 pub mod search;
 pub mod strings;

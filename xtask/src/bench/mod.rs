@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: how fast, beside the peers, in one run, as ratios. Not a test: a number that falls short is told, and fails
 //! nothing.
 
+mod inspect;
 mod physical;
 mod process;
 
@@ -26,6 +27,12 @@ pub(crate) enum Bench {
         #[arg(long, default_value_t = 5)]
         rounds: usize,
     },
+    /// Looking into memory: against strings, hexdump and ripgrep
+    Inspect {
+        /// How often each is run; the median counts
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+    },
 }
 
 /// Measures, and writes the table into `docs/benchmarks.md`.
@@ -33,6 +40,7 @@ pub(crate) fn run(bench: Bench) -> Result<()> {
     match bench {
         Bench::Physical { rounds } => physical::run(rounds),
         Bench::Process { rounds } => process::run(rounds),
+        Bench::Inspect { rounds } => inspect::run(rounds),
     }
 }
 

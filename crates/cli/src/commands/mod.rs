@@ -2,8 +2,10 @@
 
 pub(crate) mod check;
 pub(crate) mod convert;
+pub(crate) mod diff;
 pub(crate) mod dump;
 pub(crate) mod generate;
+pub(crate) mod hexdump;
 pub(crate) mod info;
 mod look;
 mod manifest;

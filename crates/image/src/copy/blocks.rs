@@ -16,7 +16,7 @@ pub struct Block {
 }
 
 /// Blocks in the order of the plan. None has more than `block_len` bytes to read or more than
-/// [`MAX_RUNS`] runs. A run that is cut is cut at multiples of `block_len`, which keeps reads
+/// `MAX_RUNS` (1,024) runs. A run that is cut is cut at multiples of `block_len`, which keeps reads
 /// aligned; only runs that fit whole share a block.
 pub struct Blocks<'a> {
     space: &'a dyn AddressSpace,

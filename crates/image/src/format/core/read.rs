@@ -6,7 +6,7 @@ use object::elf;
 
 use super::super::elf::{ElfCore, Segment};
 use super::super::{FormatError, Image, not_in_image, read_file};
-use super::FORMAT;
+use super::{FORMAT, kinds};
 use crate::{
     AddressSpace, Extent, Mapping, MemoryMap, Permissions, Process, ReadAt, ReadError, Region,
     RegionKind, Space,
@@ -50,6 +50,7 @@ pub(in crate::format) fn from_headers(
         regions.push(Region { mapping: Some(mapping(segment)), ..region(extent) });
     }
     segments.sort_unstable();
+    kinds::tell(&core, &mut regions);
     let map = MemoryMap::new(Space::Process(process.pid), regions)
         .map_err(|error| bad(0, "p_vaddr", error.to_string()))?;
     let mut facts = core.facts();
