@@ -16,7 +16,7 @@ const FUZZ_SECONDS: u64 = 20;
 /// Runs everything; ends with the line `N passed, N failed`.
 pub(crate) fn run() -> Result<()> {
     let started = Instant::now();
-    setup::apt(&["qemu-system-x86"])?;
+    setup::apt(&["binutils", "bsdextrautils", "g++", "qemu-system-x86", "ripgrep"])?;
     step("tests that need no machine: cargo test --workspace");
     let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["test", "--workspace", "--quiet", "--locked"])

@@ -6,9 +6,11 @@ mod args;
 mod commands;
 mod exit;
 mod log;
+mod pager;
 mod progress;
 mod signals;
 mod size;
+mod style;
 
 use clap::Parser;
 
@@ -27,7 +29,11 @@ fn main() -> std::process::ExitCode {
         Some(Command::Info(args)) => commands::info::run(args),
         Some(Command::Verify(args)) => commands::verify::run(args),
         Some(Command::Map(args)) => commands::map::run(args),
+        Some(Command::Hexdump(args)) => commands::hexdump::run(args),
+        Some(Command::Diff(args)) => commands::diff::run(args),
         Some(Command::Check(args)) => commands::check::run(args),
+        Some(Command::Strings(args)) => commands::strings::run(args),
+        Some(Command::Search(args)) => commands::search::run(args),
         Some(Command::Generate { what }) => commands::generate::run(*what),
     };
     result.unwrap_or_else(|error| exit::report(&error)).into()

@@ -25,6 +25,11 @@ mod plan;
 mod read_at;
 mod space;
 
+/// How the copy reads: for whoever looks at memory without copying it.
+pub mod blocks {
+    pub use crate::copy::{Block, Blocks, Found, Piece, read_block};
+}
+
 pub use chunk::{Cause, Chunk, Content, Hole};
 pub use copy::{CopyError, CopyOptions, Observer, Summary, Timeline, TimelineEntry, Totals, copy};
 pub use exclude::{Exclude, Excluding, PageUse, PageUses};

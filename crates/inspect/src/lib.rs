@@ -5,4 +5,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod diff;
+pub mod hexdump;
 pub mod kernel;
+pub mod scan;
+pub mod search;
+pub mod strings;
+pub mod tally;
+mod template;
+
+pub use template::template;

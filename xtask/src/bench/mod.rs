@@ -2,6 +2,7 @@
 //! nothing.
 
 mod images;
+mod inspect;
 mod physical;
 mod process;
 
@@ -33,6 +34,12 @@ pub(crate) enum Bench {
         #[arg(long, default_value_t = 5)]
         rounds: usize,
     },
+    /// Looking into memory: against strings, hexdump and ripgrep
+    Inspect {
+        /// How often each is run; the median counts
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+    },
 }
 
 /// Measures, and writes the table into `docs/benchmarks.md`.
@@ -41,6 +48,7 @@ pub(crate) fn run(bench: Bench) -> Result<()> {
         Bench::Physical { rounds } => physical::run(rounds),
         Bench::Images { rounds } => images::run(rounds),
         Bench::Process { rounds } => process::run(rounds),
+        Bench::Inspect { rounds } => inspect::run(rounds),
     }
 }
 

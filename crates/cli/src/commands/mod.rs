@@ -2,15 +2,22 @@
 
 pub(crate) mod check;
 pub(crate) mod convert;
+pub(crate) mod diff;
 pub(crate) mod dump;
 pub(crate) mod generate;
+pub(crate) mod hexdump;
 pub(crate) mod info;
 mod kit;
+mod look;
 mod manifest;
 pub(crate) mod map;
 pub(crate) mod open;
 pub(crate) mod process;
+pub(crate) mod search;
 mod select;
+mod shown;
+pub(crate) mod strings;
+mod target;
 pub(crate) mod verify;
 mod write;
 

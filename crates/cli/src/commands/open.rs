@@ -1,6 +1,7 @@
 //! Opening an image that a command is given, with errors that say what to do.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
@@ -162,20 +163,31 @@ impl Opening<'_> {
     /// What is said when it cannot be opened, and what to do.
     fn refused(&self, error: OpenError) -> anyhow::Error {
         let shown = self.path.display();
-        match (error, self.rigor) {
-            (error @ OpenError::Unknown { .. }, _) => anyhow::anyhow!(
-                "cannot open the image {shown}: {error}; say what it is: --map FILE for a raw one, \
-                 --input-format padded where position is address"
-            ),
-            (error @ OpenError::Format(_), Rigor::Strict) => anyhow::anyhow!(
-                "cannot open the image {shown}: {error}; --salvage takes what is whole of it"
-            ),
-            (error, _) => {
-                anyhow::Error::from(error).context(format!("cannot open the image {shown}"))
+        let advice = match (&error, self.rigor) {
+            (OpenError::Unknown { .. }, _) => {
+                "; say what it is: --map FILE for a raw one, --input-format padded where position is address"
             }
-        }
+            (OpenError::Format(_), Rigor::Strict) => "; --salvage takes what is whole of it",
+            _ => "",
+        };
+        Refused { message: format!("cannot open the image {shown}: {error}{advice}"), error }.into()
     }
 }
+
+/// Why a file is not opened as an image.
+#[derive(Debug)]
+pub(super) struct Refused {
+    message: String,
+    pub(super) error: OpenError,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Refused {}
 
 /// The names of formats that can be read.
 pub(crate) fn readable() -> impl Iterator<Item = &'static Format> {

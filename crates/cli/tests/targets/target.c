@@ -111,6 +111,28 @@ int main(int count, char **arguments)
         /* A file whose pages are cached and in no page table, and one that is shorter than its mapping. */
         int fd = open(file, O_RDWR);
         tell("cached", map(64 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd), 64 * PAGE);
+    } else if (!strcmp(mode, "change")) {
+        /* It changes what it has when it is told to. */
+        char *steady = anonymous(64 * PAGE), *going = anonymous(16 * PAGE);
+        pattern(sbrk(8 * PAGE), 8 * PAGE);
+        pattern(steady, 64 * PAGE);
+        pattern(going, 16 * PAGE);
+        tell("steady", steady, 64 * PAGE);
+        tell("going", going, 16 * PAGE);
+        sigset_t wanted;
+        sigemptyset(&wanted);
+        sigaddset(&wanted, SIGUSR1);
+        sigprocmask(SIG_BLOCK, &wanted, NULL);
+        ready();
+        int got;
+        sigwait(&wanted, &got);
+        pattern(sbrk(32 * PAGE), 32 * PAGE);
+        memcpy(steady + 5 * PAGE + 20, "changed", 7);
+        memset(steady + 7 * PAGE, 0, PAGE);
+        munmap(going, 16 * PAGE);
+        prctl(PR_SET_NAME, "done");
+        for (;;)
+            pause();
     } else if (!strcmp(mode, "dontdump")) {
         char *at = anonymous(16 * PAGE);
         pattern(at, 16 * PAGE);

@@ -8,17 +8,17 @@ use crate::{AddressSpace, Extent, Plan, Presence, ReadError, Run};
 
 /// Runs that are read together, into one buffer.
 #[derive(Clone, Debug)]
-pub(super) struct Block {
+pub struct Block {
     /// Ascending, never empty.
-    pub(super) runs: Vec<Run>,
+    pub runs: Vec<Run>,
     /// From the first address to the last, what lies between runs too.
-    pub(super) span: Extent,
+    pub span: Extent,
 }
 
 /// Blocks in the order of the plan. None has more than `block_len` bytes to read or more than
-/// [`MAX_RUNS`] runs. A run that is cut is cut at multiples of `block_len`, which keeps reads
+/// `MAX_RUNS` (1,024) runs. A run that is cut is cut at multiples of `block_len`, which keeps reads
 /// aligned; only runs that fit whole share a block.
-pub(super) struct Blocks<'a> {
+pub struct Blocks<'a> {
     space: &'a dyn AddressSpace,
     extents: Box<dyn Iterator<Item = Extent> + Send + 'a>,
     /// What has not been surveyed yet of the present extent.
@@ -31,7 +31,8 @@ pub(super) struct Blocks<'a> {
 const MAX_RUNS: usize = 1024;
 
 impl<'a> Blocks<'a> {
-    pub(super) fn new(space: &'a dyn AddressSpace, plan: &'a Plan, block_len: u64) -> Self {
+    /// The blocks of `plan`, with at most `block_len` bytes to read in each, at least 1.
+    pub fn new(space: &'a dyn AddressSpace, plan: &'a Plan, block_len: u64) -> Self {
         // The extents are few beside the memory; to have them frees the copy from the plan's sets.
         let extents: Vec<Extent> = plan.extents().collect();
         let extents = Box::new(extents.into_iter());

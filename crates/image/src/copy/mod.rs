@@ -23,8 +23,8 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::buffer::Buffer;
 use crate::format::ImageWriter;
 use crate::{AddressSpace, Chunk, Content, ExtentSet, Plan};
-use blocks::{Block, Blocks};
-use narrow::{Found, Piece, read_block};
+pub use blocks::{Block, Blocks};
+pub use narrow::{Found, Piece, read_block};
 pub use summary::{Summary, Timeline, TimelineEntry, Totals};
 
 /// How to copy.

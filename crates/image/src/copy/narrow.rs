@@ -7,17 +7,21 @@ use crate::{AddressSpace, Cause, Extent, Presence, ReadError, Run};
 
 /// A part of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Piece {
-    pub(super) extent: Extent,
-    pub(super) found: Found,
+pub struct Piece {
+    /// Where.
+    pub extent: Extent,
+    /// What is there.
+    pub found: Found,
 }
 
 /// What a piece is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub enum Found {
     /// Bytes that stand at this place of the block's buffer.
     Bytes(usize),
+    /// Zeros that nobody had to read.
     Zero,
+    /// Nothing could be read.
     Hole(Cause),
 }
 
@@ -26,7 +30,11 @@ pub(super) enum Found {
 ///
 /// A read that fails is halved until it lies within one page; that page is the hole. After a
 /// success the reads grow again, so one bad page costs a few short reads and no memory beside it.
-pub(super) fn read_block(
+/// The bytes of all pieces stand one after another in `buf`.
+///
+/// # Errors
+/// When the source itself fails, so that no further read will succeed.
+pub fn read_block(
     space: &dyn AddressSpace,
     block: &Block,
     buf: &mut [u8],

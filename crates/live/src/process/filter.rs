@@ -2,7 +2,7 @@
 //! otherwise. Matches on parsed fields, never on text.
 
 use globset::GlobMatcher;
-use memdump_image::{Extent, ExtentSet, Permissions, Region, RegionKind};
+use memdump_image::{Extent, ExtentSet, MemoryMap, Permissions, Region, RegionKind};
 
 use super::regions::{Regions, first_page};
 
@@ -105,6 +105,25 @@ impl Filter {
             || !self.names.is_empty()
             || self.private
             || self.no_files
+    }
+
+    /// What is left out of a map by what was asked for, whatever it is a map of: a region that has no mapping
+    /// has no permissions and is not private. Without a choice nothing is.
+    pub fn left_out_of(&self, map: &MemoryMap) -> ExtentSet {
+        let ranges: ExtentSet = self.ranges.iter().copied().collect();
+        let taken = map.regions().iter().filter(|region| {
+            let is_excluded = self.excluded.iter().any(|glob| glob.is_match(&region.label));
+            let is_only_ranged = region.mapping.is_none() && self.is_only_ranged();
+            !is_excluded && (!self.is_choice() || is_only_ranged || self.chooses(region))
+        });
+        let taken: ExtentSet = taken.map(|region| region.extent).collect();
+        let taken = if ranges.is_empty() { taken } else { taken.intersection(&ranges) };
+        map.extents().difference(&taken)
+    }
+
+    /// Whether what was asked for can be told of memory that is no process's.
+    fn is_only_ranged(&self) -> bool {
+        !Filter { ranges: Vec::new(), ..self.clone() }.is_choice()
     }
 
     /// What is left out of the mappings of a process. `absence` gives the long runs of a mapping that

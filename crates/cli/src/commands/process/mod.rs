@@ -4,7 +4,7 @@ mod hashes;
 mod index;
 pub(super) mod listing;
 mod one;
-mod options;
+pub(super) mod options;
 mod split;
 
 use std::ffi::OsString;

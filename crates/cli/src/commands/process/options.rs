@@ -9,17 +9,14 @@ use crate::args::{FilterArgs, PauseArg, ProcessArgs, SwapArg};
 pub(super) fn options(args: &ProcessArgs, pid: u32) -> Options {
     Options {
         filter: Filter { no_headers: args.split.is_some(), ..filter(&args.filter, pid) },
-        swap: match args.swap {
-            SwapArg::Read => Swap::Read,
-            SwapArg::Skip => Swap::Skip,
-        },
+        swap: args.swap.into(),
         thread: args.thread,
         allow_seccomp: args.allow_seccomp,
         shared_consistent: args.shared_consistent,
     }
 }
 
-pub(super) fn filter(args: &FilterArgs, pid: u32) -> Filter {
+pub(in crate::commands) fn filter(args: &FilterArgs, pid: u32) -> Filter {
     let sorts = [
         (args.heap, Sort::Heap),
         (args.stack, Sort::Stack),
@@ -45,6 +42,15 @@ pub(super) fn filter(args: &FilterArgs, pid: u32) -> Filter {
 fn own_filter(pid: u32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/coredump_filter")).ok()?;
     u64::from_str_radix(text.trim(), 16).ok()
+}
+
+impl From<SwapArg> for Swap {
+    fn from(swap: SwapArg) -> Self {
+        match swap {
+            SwapArg::Read => Swap::Read,
+            SwapArg::Skip => Swap::Skip,
+        }
+    }
 }
 
 impl From<PauseArg> for Pause {

@@ -6,6 +6,7 @@
 
 pub(super) use read::{from_headers, is_process};
 
+mod kinds;
 mod layout;
 mod notes;
 mod read;

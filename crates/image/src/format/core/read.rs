@@ -8,7 +8,7 @@ use super::super::elf::{ElfCore, Segment};
 use super::super::problem::Wanted;
 use super::super::stretches::{FirstWins, Shift, Stretches, held, known_size};
 use super::super::{FormatError, Image, Problems, Rigor};
-use super::FORMAT;
+use super::{FORMAT, kinds};
 use crate::{Mapping, MemoryMap, Permissions, Process, ReadAt, Region, RegionKind, Space};
 
 /// Whether the notes are a process's.
@@ -47,7 +47,9 @@ pub(in crate::format) fn from_headers(
         let mapping = Some(mapping(&core.segments[index]));
         Region { mapping, ..Region::new(extent, RegionKind::Unknown) }
     });
-    let map = MemoryMap::new(Space::Process(process.pid), regions.collect())
+    let mut regions: Vec<Region> = regions.collect();
+    kinds::tell(&core, &mut regions);
+    let map = MemoryMap::new(Space::Process(process.pid), regions)
         .map_err(|error| place(0).bad(error.to_string()))?;
     let parts = parts.into_iter().map(|(extent, index)| {
         let Segment { vaddr, offset, .. } = core.segments[index];

@@ -3,6 +3,12 @@
 //! Only syntax. What the words mean is decided in `commands`, so that a wrong one is refused in a
 //! line that names the option and shows a good value.
 
+mod diff;
+mod hexdump;
+mod search;
+mod strings;
+mod target;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -13,6 +19,12 @@ use memdump_image::codec::CODECS;
 use memdump_image::format::FORMATS;
 use memdump_live::SOURCES;
 use memdump_live::process::{GlobMatcher, PermissionsPattern};
+
+pub(crate) use diff::DiffArgs;
+pub(crate) use hexdump::HexdumpArgs;
+pub(crate) use search::{PatternArgs, SearchArgs};
+pub(crate) use strings::{EncodingArg, RadixArg, StringsArgs};
+pub(crate) use target::{ColorArg, TARGET_HELP, TargetArgs, TargetOptions};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -60,6 +72,14 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Show what would be dumped, region by region; reads no memory
     Map(Box<MapArgs>),
+    /// Find strings in the memory of a process, of the machine, or in an image
+    Strings(Box<StringsArgs>),
+    /// Search memory for texts, bytes, expressions, numbers and pointers
+    Search(Box<SearchArgs>),
+    /// Show memory as bytes and text: of a process, the machine, an image, any file
+    Hexdump(Box<HexdumpArgs>),
+    /// Show what changed between two looks at memory, live or in images
+    Diff(Box<DiffArgs>),
     /// Show what this machine allows and what to run; reads no memory
     Check(CheckArgs),
     /// Print the man page or a shell's completions

@@ -1,0 +1,160 @@
+//! `memdump diff`: what changed between two looks at memory.
+
+mod json;
+mod text;
+
+use std::ffi::OsStr;
+use std::io;
+use std::mem::discriminant;
+
+use anyhow::Context;
+use memdump_image::{MemoryMap, Space};
+use memdump_inspect::diff::{Change, Event, Options, Report, Side, diff};
+use memdump_inspect::scan::{self, ScanError};
+
+use super::target::{self, Target, TargetKind};
+use crate::args::{DiffArgs, ProgressStyle};
+use crate::exit::{self, Exit, ListingClosed, UsageError};
+use crate::log;
+use crate::pager::Listing;
+use crate::progress::Progress;
+use crate::size::Human;
+use crate::style::Palette;
+
+pub(crate) fn run(args: &DiffArgs) -> anyhow::Result<Exit> {
+    // As diff(1): what went wrong is told from what differs.
+    Ok(compare(args).unwrap_or_else(|error| {
+        exit::report(&error);
+        Exit::Usage
+    }))
+}
+
+/// Two targets, and what of each is compared.
+struct Sides {
+    a: Target,
+    b: Target,
+    map_a: MemoryMap,
+    map_b: MemoryMap,
+}
+
+/// How what was found is shown.
+trait Shower: Send {
+    /// Lines that differ.
+    fn change(&mut self, sides: &Sides, change: Change<'_>, out: &mut Listing) -> io::Result<()>;
+
+    /// All the rest.
+    fn report(&mut self, sides: &Sides, report: &Report, out: &mut Listing) -> io::Result<()>;
+}
+
+fn compare(args: &DiffArgs) -> anyhow::Result<Exit> {
+    log::init(args.of.verbose);
+    let sides = Sides::open(args)?;
+    let mut listing = Listing::open().context(ListingClosed)?;
+    let mut shower: Box<dyn Shower> = match args.json {
+        true => Box::new(json::Lines),
+        false => Box::new(text::Text::new(Palette::of(args.color))),
+    };
+    // The moving line would run into what is shown.
+    let is_mixed = args.bytes && listing.is_terminal();
+    let style = if is_mixed { ProgressStyle::Never } else { args.progress };
+    let total = sides.map_b.total().saturating_add(sides.map_a.total());
+    let mut progress = Progress::new(style, args.quiet, total);
+    let options = Options {
+        changes: args.bytes,
+        page_size: sides.a.plan.page_size.min(sides.b.plan.page_size),
+        scan: scan::Options::default(),
+    };
+    let (a, b) = (
+        Side { space: sides.a.space(), map: &sides.map_a },
+        Side { space: sides.b.space(), map: &sides.map_b },
+    );
+    let result = diff(a, b, &options, &mut |event| match event {
+        Event::Change(change) => shower.change(&sides, change, &mut listing),
+        Event::Progress(bytes) => {
+            progress.advance(bytes);
+            Ok(())
+        }
+    });
+    progress.clear();
+    let shown = match &result {
+        Ok(report) => shower.report(&sides, report, &mut listing),
+        Err(ScanError::Deliver(error)) => Err(error.kind().into()),
+        Err(_) => Ok(()),
+    };
+    if let Err(error) = shown {
+        let is_quit = error.kind() == io::ErrorKind::BrokenPipe && listing.was_pager();
+        return if is_quit { Ok(Exit::Complete) } else { Err(error).context(ListingClosed) };
+    }
+    listing.finish().context(ListingClosed)?;
+    let report = result
+        .with_context(|| format!("cannot compare all of {} and {}", sides.a.name, sides.b.name))?;
+    Ok(conclude(args, &sides, &report))
+}
+
+impl Sides {
+    fn open(args: &DiffArgs) -> anyhow::Result<Self> {
+        let open = |target: &OsStr| -> anyhow::Result<Target> {
+            let target = target::open(target, &args.of)?;
+            if !args.quiet {
+                target.notes.iter().for_each(|note| eprintln!("memdump: {note}"));
+            }
+            Ok(target)
+        };
+        let (a, b) = (open(&args.a)?, open(&args.b)?);
+        let (space_a, space_b) = (a.map().space(), b.map().space());
+        let is_empty = |target: &Target| target.map().regions().is_empty();
+        if discriminant(&space_a) != discriminant(&space_b) && !is_empty(&a) && !is_empty(&b) {
+            let message = format!(
+                "{} is {} and {} is {}: their addresses mean different things; compare two of a sort",
+                a.name,
+                sort(space_a),
+                b.name,
+                sort(space_b)
+            );
+            return Err(UsageError(message).into());
+        }
+        let map_a = compared(&a, &b);
+        let map_b = compared(&b, &a);
+        Ok(Self { a, b, map_a, map_b })
+    }
+}
+
+/// What of a target is compared. Of a process that is not all that it has mapped: it is what a dump of it would have, and
+/// what the other side has of it.
+fn compared(target: &Target, other: &Target) -> MemoryMap {
+    let chosen = |target: &Target| target.plan.map.extents().difference(&target.plan.left_out);
+    let mut extents = chosen(target);
+    if matches!(target.kind, TargetKind::Process(_)) && target.map().space() == other.map().space()
+    {
+        extents = extents.union(&chosen(other));
+    }
+    // Devices are not memory.
+    let omitted = target.omitted.iter().map(|hole| hole.extent).collect();
+    target.map().clip(&extents.difference(&omitted))
+}
+
+fn sort(space: Space) -> &'static str {
+    match space {
+        Space::Physical => "a machine's physical memory or a plain file",
+        Space::Kernel => "a kernel's memory",
+        Space::Process(_) => "the memory of a process",
+    }
+}
+
+/// Says what could not be read, and how it ended.
+fn conclude(args: &DiffArgs, sides: &Sides, report: &Report) -> Exit {
+    let mut is_incomplete = false;
+    for (target, holes) in [(&sides.a, &report.holes_a), (&sides.b, &report.holes_b)] {
+        for (cause, bytes) in holes {
+            is_incomplete |= !cause.is_inherent();
+            if !args.quiet {
+                eprintln!("memdump: {}: {} not compared: {cause}", target.name, Human(*bytes));
+            }
+        }
+    }
+    match (is_incomplete, report.differs()) {
+        (true, _) => Exit::Incomplete,
+        (false, true) => Exit::Failed,
+        (false, false) => Exit::Complete,
+    }
+}

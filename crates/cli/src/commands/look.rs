@@ -1,0 +1,127 @@
+//! What the commands share that look into a target: progress, the summary, exit statuses.
+
+use std::io::{self, IsTerminal};
+use std::sync::Mutex;
+
+use anyhow::Context;
+use memdump_image::Hole;
+use memdump_inspect::scan::{Options, ScanError, Summary};
+use serde_json::{Value, json};
+
+use super::target::Target;
+use crate::args::ProgressStyle;
+use crate::exit::{self, Exit, ListingClosed, UsageError};
+use crate::progress::Progress;
+use crate::size::Human;
+
+/// How many holes are shown one by one.
+const SHOWN_HOLES: usize = 10;
+
+/// Runs a command that finds things. What could not be looked at must not pass for "nothing found", so that failures
+/// have the status of memory that could not be read.
+pub(super) fn run(command: impl FnOnce() -> anyhow::Result<Exit>) -> anyhow::Result<Exit> {
+    command().or_else(|error| {
+        if error.is::<UsageError>() || error.is::<ListingClosed>() {
+            return Err(error);
+        }
+        exit::report(&error);
+        Ok(Exit::Incomplete)
+    })
+}
+
+/// As many threads as were asked for.
+pub(super) fn options(threads: Option<u8>) -> Options {
+    let default = Options::default();
+    Options { threads: threads.map_or(default.threads, usize::from), ..default }
+}
+
+/// A moving line on standard error, where that is a terminal and output is not: the two would mix.
+pub(super) struct Moving(Mutex<Progress>);
+
+impl Moving {
+    pub(super) fn new(target: &Target, quiet: bool) -> Self {
+        let quiet = quiet || io::stdout().is_terminal();
+        Self(Mutex::new(Progress::new(ProgressStyle::Auto, quiet, target.plan.total())))
+    }
+
+    pub(super) fn advance(&self, done: u64) {
+        if let Ok(mut progress) = self.0.lock() {
+            progress.advance(done);
+        }
+    }
+
+    pub(super) fn clear(&self) {
+        if let Ok(progress) = self.0.lock() {
+            progress.clear();
+        }
+    }
+}
+
+/// Says beforehand what should be known of the target.
+pub(super) fn introduce(target: &Target, quiet: bool) {
+    tracing::info!("{}: {} to look at", target.name, Human(target.plan.total()));
+    for note in target.notes.iter().filter(|_| !quiet) {
+        eprintln!("memdump: {note}");
+    }
+}
+
+/// What a scan came to, for [`ScanError`] and the listing.
+pub(super) fn done(result: Result<(), ScanError>, target: &Target) -> anyhow::Result<()> {
+    match result {
+        Err(error @ ScanError::Deliver(_)) => Err(error).context(ListingClosed),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", target.name)),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// What could not be looked at.
+pub(super) fn missing(target: &Target, summary: &Summary) -> Vec<Hole> {
+    let mut missing = target.omitted.clone();
+    missing.extend(summary.holes.listed());
+    missing
+}
+
+/// Says what could not be looked at, and gives the exit status.
+pub(super) fn conclude(target: &Target, summary: &Summary, found: u64, quiet: bool) -> Exit {
+    let missing = missing(target, summary);
+    let is_incomplete = missing.iter().any(|hole| !hole.cause.is_inherent());
+    if !quiet {
+        for hole in missing.iter().filter(|hole| !hole.cause.is_inherent()).take(SHOWN_HOLES) {
+            let len = Human(hole.extent.len());
+            eprintln!("memdump: not looked at: {len} at {}: {}", hole.extent, hole.cause);
+        }
+        let count = missing.iter().filter(|hole| !hole.cause.is_inherent()).count();
+        let unshown = count.saturating_sub(SHOWN_HOLES) as u64 + summary.holes.unlisted();
+        if unshown > 0 {
+            eprintln!("memdump: not looked at: {unshown} more holes (--json lists them)");
+        }
+        if is_incomplete {
+            eprintln!("memdump: some of the memory could not be looked at (exit status 3)");
+        }
+    }
+    match (is_incomplete, found) {
+        (true, _) => Exit::Incomplete,
+        (false, 0) => Exit::Failed,
+        (false, _) => Exit::Complete,
+    }
+}
+
+/// The last line of `--json`.
+pub(super) fn summary_line(target: &Target, summary: &Summary, found: u64) -> String {
+    let hole = |hole: &Hole| -> Value {
+        json!({
+            "start": hole.extent.start(),
+            "end": hole.extent.end(),
+            "cause": hole.cause.name(),
+        })
+    };
+    let line = json!({"summary": {
+        "target": target.name,
+        "found": found,
+        "read": summary.bytes,
+        "zero": summary.zero,
+        "holes": missing(target, summary).iter().map(hole).collect::<Vec<_>>(),
+        "unlisted_holes": summary.holes.unlisted(),
+    }});
+    format!("{line}\n")
+}

@@ -1,0 +1,248 @@
+//! `memdump strings`: the strings of a target, one by one or counted.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::Context;
+use memdump_inspect::scan::{ScanError, Summary};
+use memdump_inspect::strings::{Collect, Encoding, Found, Wanted, find};
+use memdump_inspect::tally::{Alike, Counted, Tally};
+
+use super::look::{self, Moving};
+use super::print;
+use super::shown::{Place, Places, address, escape, json_string};
+use super::target::{self, Target};
+use crate::args::{EncodingArg, RadixArg, StringsArgs};
+use crate::exit::{Exit, ListingClosed};
+use crate::log;
+use crate::size::Human;
+use crate::style::Palette;
+
+/// What counted texts may take, in bytes.
+const MAX_COUNTED: usize = 256 << 20;
+
+pub(crate) fn run(args: &StringsArgs) -> anyhow::Result<Exit> {
+    log::init(args.target.of.verbose);
+    look::run(|| {
+        let target = target::open(&args.target.target, &args.target.of)?;
+        look::introduce(&target, args.quiet);
+        match args.unique || args.templates {
+            true => counted(args, &target),
+            false => listed(args, &target),
+        }
+    })
+}
+
+fn wanted(args: &StringsArgs, in_parts: bool) -> Wanted {
+    let mut encodings: Vec<Encoding> = args.encoding.iter().map(|&arg| arg.into()).collect();
+    encodings.sort_unstable();
+    encodings.dedup();
+    Wanted { encodings, min_len: args.min_len as usize, in_parts }
+}
+
+fn listed(args: &StringsArgs, target: &Target) -> anyhow::Result<Exit> {
+    let is_terminal = io::stdout().is_terminal();
+    let shown = Shown {
+        places: Places { map: target.map(), palette: Palette::of(args.color) },
+        radix: args.radix.or(is_terminal.then_some(RadixArg::Hexadecimal)),
+        regions: args.regions || is_terminal && args.radix.is_none(),
+        is_terminal,
+        json: args.json,
+        found: AtomicU64::new(0),
+    };
+    let moving = Moving::new(target, args.quiet);
+    let mut stdout = io::stdout();
+    let (summary, result) = find(
+        target.space(),
+        &target.plan,
+        &look::options(args.threads),
+        &wanted(args, !args.json),
+        &shown,
+        &mut |lines| stdout.write_all(&lines.text),
+        &|done| moving.advance(done),
+    );
+    moving.clear();
+    let flushed = stdout.flush().map_err(ScanError::Deliver);
+    look::done(result.and(flushed), target)?;
+    let found = shown.found.into_inner();
+    if args.json {
+        print(&look::summary_line(target, &summary, found))?;
+    }
+    Ok(look::conclude(target, &summary, found, args.quiet))
+}
+
+/// Makes lines of strings.
+struct Shown<'a> {
+    places: Places<'a>,
+    radix: Option<RadixArg>,
+    regions: bool,
+    is_terminal: bool,
+    json: bool,
+    found: AtomicU64,
+}
+
+/// Lines of output.
+#[derive(Default)]
+struct Lines {
+    text: Vec<u8>,
+    place: Place,
+    found: u64,
+}
+
+impl Collect for Shown<'_> {
+    type Out = Lines;
+
+    fn string(&self, lines: &mut Lines, string: &Found<'_>) {
+        let out = &mut lines.text;
+        lines.found += u64::from(string.is_first);
+        if self.json {
+            let Found { addr, encoding, .. } = string;
+            let place = self.places.json(&mut lines.place, *addr);
+            let name = encoding.name();
+            // Writing to a vector cannot fail.
+            let _ = write!(out, "{{\"address\":{addr},\"encoding\":\"{name}\",{place},\"string\":");
+            json_string(out, string.text);
+            out.extend_from_slice(if string.is_cut { b",\"cut\":true}\n" } else { b"}\n" });
+            return;
+        }
+        if string.is_first {
+            if let Some(radix) = self.radix {
+                out.extend_from_slice(self.places.palette.faint().as_bytes());
+                address(out, string.addr, radix);
+                out.extend_from_slice(self.places.palette.reset().as_bytes());
+            }
+            if self.regions {
+                let place = self.places.column(&mut lines.place, string.addr);
+                out.extend_from_slice(place.as_bytes());
+                out.push(b' ');
+            }
+        }
+        match (self.is_terminal, string.encoding) {
+            // Those of UTF-8 were found to be printable.
+            (false, _) | (true, Encoding::Utf8) => out.extend_from_slice(string.text),
+            (true, _) => escape(out, string.text),
+        }
+        if string.is_cut {
+            out.extend_from_slice("…".as_bytes());
+        }
+        if string.is_last {
+            out.push(b'\n');
+        }
+    }
+
+    fn end_part(&self, lines: &mut Lines) {
+        self.found.fetch_add(lines.found, Ordering::Relaxed);
+    }
+}
+
+fn counted(args: &StringsArgs, target: &Target) -> anyhow::Result<Exit> {
+    let alike = if args.templates { Alike::Template } else { Alike::Equal };
+    let tally = Tally::new(alike, MAX_COUNTED);
+    let moving = Moving::new(target, args.quiet);
+    let (summary, result) = find(
+        target.space(),
+        &target.plan,
+        &look::options(args.threads),
+        &wanted(args, false),
+        &tally,
+        &mut |_| Ok(()),
+        &|done| moving.advance(done),
+    );
+    moving.clear();
+    look::done(result, target)?;
+    let (mut counted, others) = tally.into_counted();
+    counted.sort_unstable_by(|a, b| {
+        let rank = |counted: &Counted| match (args.templates, args.count) {
+            (true, _) => std::cmp::Reverse(counted.bytes),
+            (false, true) => std::cmp::Reverse(counted.count),
+            (false, false) => std::cmp::Reverse(0),
+        };
+        (rank(a), a.first, &a.text).cmp(&(rank(b), b.first, &b.text))
+    });
+    let table = Table { args, target, is_terminal: io::stdout().is_terminal() };
+    table.print(&counted, others, &summary)
+}
+
+/// Counted strings, for people and for programs.
+struct Table<'a> {
+    args: &'a StringsArgs,
+    target: &'a Target,
+    is_terminal: bool,
+}
+
+impl Table<'_> {
+    fn print(
+        &self,
+        counted: &[Counted],
+        others: (u64, u64),
+        summary: &Summary,
+    ) -> anyhow::Result<Exit> {
+        let Self { args, target, .. } = self;
+        let places = Places { map: target.map(), palette: Palette::of(args.color) };
+        let found = counted.iter().map(|counted| counted.count).sum::<u64>() + others.0;
+        let mut place = Place::default();
+        let mut out = Vec::new();
+        let mut stdout = io::stdout().lock();
+        let mut flush = |out: &mut Vec<u8>| {
+            let written = stdout.write_all(out).and_then(|()| stdout.flush());
+            out.clear();
+            written.context(ListingClosed)
+        };
+        if args.templates && !args.json && !counted.is_empty() {
+            let (bold, reset) = (places.palette.bold(), places.palette.reset());
+            // Writing to a vector cannot fail.
+            let _ = writeln!(out, "{bold}{:>10}  {:>12}  TEMPLATE{reset}", "COUNT", "BYTES");
+        }
+        for counted in counted.iter().take(args.top.unwrap_or(usize::MAX)) {
+            self.line(&mut out, counted, &places, &mut place);
+            if out.len() >= 1 << 16 {
+                flush(&mut out)?;
+            }
+        }
+        if args.json {
+            out.extend_from_slice(look::summary_line(target, summary, found).as_bytes());
+        }
+        flush(&mut out)?;
+        if others.0 > 0 {
+            eprintln!(
+                "memdump: {} more strings ({}) were not told apart, as {} of different ones are kept: \
+                 look at less (--heap, --range …) or at longer ones (-n)",
+                others.0,
+                Human(others.1),
+                Human(MAX_COUNTED as u64),
+            );
+        }
+        Ok(look::conclude(target, summary, found, args.quiet))
+    }
+
+    fn line(&self, out: &mut Vec<u8>, counted: &Counted, places: &Places<'_>, place: &mut Place) {
+        let Counted { text, count, bytes, first } = counted;
+        let is_cut = text.len() == Tally::MAX_TEXT;
+        if self.args.json {
+            let what = if self.args.templates { "template" } else { "string" };
+            let place = places.json(place, *first);
+            // Writing to a vector cannot fail.
+            let _ = write!(out, "{{\"{what}\":");
+            json_string(out, text);
+            let cut = if is_cut { ",\"cut\":true" } else { "" };
+            let _ = writeln!(
+                out,
+                ",\"count\":{count},\"bytes\":{bytes},\"first\":{first},{place}{cut}}}"
+            );
+            return;
+        }
+        let _ = match (self.args.templates, self.args.count) {
+            (true, _) => write!(out, "{count:>10}  {:>12}  ", Human(*bytes).to_string()),
+            (false, true) => write!(out, "{count:>10}  "),
+            (false, false) => Ok(()),
+        };
+        match (self.is_terminal, std::str::from_utf8(text)) {
+            (false, _) => out.extend_from_slice(text),
+            (true, Ok(text)) if self.args.encoding == [EncodingArg::Utf8] => {
+                out.extend_from_slice(text.as_bytes());
+            }
+            (true, _) => escape(out, text),
+        }
+        out.extend_from_slice(if is_cut { "…\n".as_bytes() } else { b"\n" });
+    }
+}

@@ -1,0 +1,248 @@
+//! `memdump diff` on processes and images whose changes are known.
+
+// Each test uses some of what they have.
+#[allow(dead_code)]
+#[path = "support/mod.rs"]
+mod machine;
+#[allow(dead_code)]
+#[path = "support/process.rs"]
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use machine::{Machine, RAM};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use support::{PAGE, Target, memdump, said};
+
+fn diff(arguments: &[&str]) -> Output {
+    memdump().arg("diff").args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+fn printed(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// The objects of a sort that were printed.
+fn lines(output: &Output, sort: &str) -> Vec<Value> {
+    let text = printed(output);
+    let objects = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    objects.filter_map(|object| object.get(sort).cloned()).collect()
+}
+
+/// A process that was dumped, and then changed what the test knows of.
+fn changed() -> (Target, String) {
+    let target = Target::start("change", Path::new(""));
+    assert_eq!(target.dump(&[]).status.code(), Some(0));
+    kill_process(Pid::from_child(&target.child), Signal::USR1).unwrap();
+    let name = format!("/proc/{}/comm", target.pid());
+    while fs::read_to_string(&name).unwrap() != "done\n" {
+        thread::sleep(Duration::from_millis(1));
+    }
+    let core = target.core().to_str().unwrap().to_owned();
+    (target, core)
+}
+
+/// The row around an address.
+fn row(rows: &[Value], addr: u64) -> &Value {
+    let around = |side: &Value| match (side["start"].as_u64(), side["end"].as_u64()) {
+        (Some(start), Some(end)) => (start..end).contains(&addr),
+        _ => false,
+    };
+    rows.iter().find(|row| around(&row["a"]) || around(&row["b"])).expect("a row for it")
+}
+
+#[test]
+fn a_process_is_compared_with_its_core() {
+    let (target, core) = changed();
+    let before = target.status("VmRSS");
+    let output = diff(&[&core, &target.pid(), "--json"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert_eq!(target.status("VmRSS"), before);
+    let rows = lines(&output, "region");
+    let steady = row(&rows, target.told["steady"].0);
+    assert_eq!(steady["changed"], PAGE);
+    assert_eq!(steady["changed_bytes"], 7);
+    assert_eq!(steady["gone"].as_u64().unwrap() % (16 * PAGE), PAGE, "the page that is zero now");
+    let heap = rows.iter().find(|row| row["kind"] == "heap").expect("the heap");
+    assert_eq!(heap["state"], "grown");
+    assert_eq!(heap["mapped"], 32 * PAGE);
+    assert!(heap["added"].as_u64().unwrap() >= 32 * PAGE, "{heap}");
+    let summary = &lines(&output, "summary")[0];
+    let growth = 32 * PAGE as i64 - 17 * PAGE as i64;
+    let told = summary["growth"].as_i64().unwrap();
+    assert!((growth..growth + 4 * PAGE as i64).contains(&told), "{summary}");
+
+    // The same for people, and as two cores.
+    let output = diff(&[&core, &target.pid()]);
+    let text = printed(&output);
+    let first = text.lines().next().unwrap();
+    assert!(first.starts_with("B has ") && first.contains("heap +1"), "{text}");
+    assert!(
+        text.lines().any(|line| line.starts_with("grown") && line.contains("[heap]")),
+        "{text}"
+    );
+    let second = target.folder.path().join("second");
+    let mut dump = memdump();
+    dump.args(["process", &target.pid(), "-q", "-o"]).arg(&second);
+    assert!(dump.status().unwrap().success());
+    let output = diff(&[&core, second.to_str().unwrap(), "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let rows = lines(&output, "region");
+    assert_eq!(row(&rows, target.told["steady"].0)["changed_bytes"], 7);
+    let heap = rows.iter().find(|row| row["kind"] == "heap").expect("the heap");
+    assert_eq!((&heap["state"], &heap["mapped"]), (&"grown".into(), &(32 * PAGE).into()));
+    let gone = lines(&output, "summary")[0]["gone"].as_u64().unwrap();
+    assert!(
+        (17 * PAGE..19 * PAGE).contains(&gone),
+        "what was unmapped, and the page of zeros: {gone}"
+    );
+}
+
+#[test]
+fn the_bytes_that_changed_are_shown() {
+    let (target, core) = changed();
+    let at = target.told["steady"].0 + 5 * PAGE + 20;
+    let line = at / 16 * 16;
+    let output = diff(&[&core, &target.pid(), "--bytes", "--json"]);
+    let changes = lines(&output, "change");
+    let change = changes.iter().find(|change| change["b"] == line).expect("it is told");
+    let words = |line: u64| [line.to_le_bytes(), (line + 8).to_le_bytes()].concat();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let mut new = words(line);
+    new[4..11].copy_from_slice(b"changed");
+    assert_eq!(change["a"], line);
+    assert_eq!(change["old"], hex(&words(line)));
+    assert_eq!(change["new"], hex(&new));
+    let text = printed(&diff(&[&core, &target.pid(), "--bytes"]));
+    let shown: Vec<&str> =
+        text.lines().filter(|text| text.contains(&format!(" {line:016x}  "))).collect();
+    assert_eq!(shown.len(), 2, "{text}");
+    assert!(shown[0].starts_with('-') && shown[1].starts_with('+'), "{shown:?}");
+    assert!(
+        shown[1].contains("63 68 61 6e  67 65 64") && shown[1].contains("changed"),
+        "{shown:?}"
+    );
+}
+
+#[test]
+fn two_processes_of_a_program_are_compared_wherever_their_memory_lies() {
+    let (a, b) = (Target::start("change", Path::new("")), Target::start("change", Path::new("")));
+    let output = diff(&[&a.pid(), &b.pid(), "--json"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let kinds = lines(&output, "kind");
+    let kind = |name: &str| kinds.iter().find(|kind| kind["kind"] == name).expect("it is there");
+    for name in ["heap", "stack", "library"] {
+        let kind = kind(name);
+        let of = |what: &str| kind[what].as_u64().unwrap();
+        // The heap's pages hold their own addresses, which differ; none is new.
+        assert!(of("changed") + of("same") > 0, "{kind}");
+        assert!(of("added") + of("gone") <= 4 * PAGE, "{kind}");
+    }
+}
+
+#[test]
+fn what_is_the_same_is_said_to_be() {
+    let target = Target::start("pattern", Path::new(""));
+    assert!(target.dump(&["-q"]).status.success());
+    let core = target.core();
+    let core = core.to_str().unwrap();
+    let output = diff(&[core, core]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(printed(&output).starts_with("A and B are the same: "), "{}", printed(&output));
+    // Compressed it is the same memory.
+    let packed = target.folder.path().join("core.zst");
+    let mut convert = memdump();
+    assert!(
+        convert
+            .args(["convert", "-q", "--format", "core", core])
+            .arg(&packed)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let output = diff(&[core, packed.to_str().unwrap(), "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(lines(&output, "summary")[0]["differ"], false);
+    assert!(lines(&output, "region").is_empty());
+}
+
+#[test]
+fn a_core_says_what_its_regions_are_for() {
+    for mode in ["pattern", "change", "guard"] {
+        let target = Target::start(mode, Path::new(""));
+        assert!(target.dump(&["-q"]).status.success());
+        let object = |arguments: &[&str]| -> Value {
+            let output = memdump().args(arguments).arg("--json").output().unwrap();
+            serde_json::from_slice(&output.stdout).unwrap()
+        };
+        let core = object(&["info", target.core().to_str().unwrap()]);
+        let live = object(&["map", &target.pid()]);
+        let live = live["regions"].as_array().unwrap();
+        let regions = core["regions"].as_array().unwrap();
+        assert!(regions.len() > 10);
+        for region in regions {
+            let same = live.iter().find(|other| other["start"] == region["start"]);
+            let same = same.expect("the process has it too");
+            for key in ["kind", "label"] {
+                assert_eq!(region[key], same[key], "{key} in {mode}: {region} {same}");
+            }
+        }
+    }
+}
+
+#[test]
+fn images_of_a_machine_are_compared_by_physical_address() {
+    let machine = Machine::new();
+    for (name, format) in [("a", "lime"), ("b", "padded"), ("c", "kdump")] {
+        assert!(machine.run(&["-o", name, "--format", format, "-q"]).status.success());
+    }
+    let path = |name| machine.path(name).to_str().unwrap().to_owned();
+    let output = diff(&[&path("a"), &path("c"), "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", printed(&output), said(&output));
+
+    // A page that changed in one byte, and one that holds nothing any more.
+    let mut changed = fs::read(path("b")).unwrap();
+    changed[0x20_0123] ^= 0xff;
+    changed[0x30_0000..0x30_1000].fill(0);
+    fs::write(path("b"), changed).unwrap();
+    let mut convert = memdump();
+    convert.args(["convert", "-q", "--input-format", "padded", &path("b"), &path("d")]);
+    let range = |(start, end): &(u64, u64)| format!("--range={start:x}-{end:x}");
+    convert.args(RAM.iter().map(range)).args(["--format", "lime"]);
+    assert!(convert.status().unwrap().success());
+    let output = diff(&[&path("a"), &path("d"), "--json", "--bytes"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let summary = &lines(&output, "summary")[0];
+    assert_eq!(
+        [&summary["changed"], &summary["gone"], &summary["changed_bytes"], &summary["added"]],
+        [4096, 4096, 1, 0]
+    );
+    assert_eq!(summary["growth"], -4096);
+    let all: u64 = RAM.iter().map(|(start, end)| end - start).sum();
+    assert_eq!(summary["same"], all - 8192);
+    let changes = lines(&output, "change");
+    assert_eq!(changes.len(), 2);
+    assert_eq!(changes[0]["b"], 0x20_0120);
+    assert_eq!(changes[1]["new"].as_str().unwrap().len(), 2 * 4096);
+}
+
+#[test]
+fn trouble_is_told_from_difference() {
+    let target = Target::start("pattern", Path::new(""));
+    for (arguments, words) in [
+        (vec!["/nonexistent", &target.pid()], "cannot open"),
+        (vec![&target.pid(), "/bin/true"], "compare two of a sort"),
+        (vec![&target.pid()], "required"),
+        (vec!["4194304999", &target.pid()], "no process"),
+    ] {
+        let output = diff(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", said(&output));
+        assert!(said(&output).contains(words), "{}", said(&output));
+        assert!(output.stdout.is_empty());
+    }
+}

@@ -1,0 +1,169 @@
+//! What the tests of commands that look into memory share: processes, files to look into, and the programs whose
+//! results are compared.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// A program that waits, killed when this is dropped.
+pub(crate) struct Waiting {
+    pub(crate) child: Child,
+    /// What it said first.
+    pub(crate) said: String,
+}
+
+impl Waiting {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("it can be run");
+        let mut said = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        Self { child, said: said.trim().to_owned() }
+    }
+
+    /// Python that runs `script`, prints a line and waits.
+    pub(crate) fn python(script: &str) -> Self {
+        let script = format!("import ctypes, time\n{script}\ntime.sleep(600)\n");
+        Self::start(Command::new("python3").args(["-c", &script]))
+    }
+
+    pub(crate) fn pid(&self) -> String {
+        self.child.id().to_string()
+    }
+
+    /// A value of its status, in kB.
+    pub(crate) fn status(&self, key: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with(key)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Python with texts of several sorts in its memory.
+pub(crate) fn python_with_texts() -> Waiting {
+    Waiting::python(
+        "names = ['user %d at 10.0.%d.%d' % (i, i % 7, i % 251) for i in range(20000)]\n\
+         wide = ['wide text %d \\u20ac' % i for i in range(5000)]\n\
+         raw = [('utf-16 text %d' % i).encode('utf-16le') for i in range(5000)]\n\
+         big = [('utf-32 text %d' % i).encode('utf-32be') for i in range(5000)]\n\
+         print('ready', flush=True)",
+    )
+}
+
+/// A C++ program with texts of several sorts in its memory.
+fn cpp_with_texts(folder: &Path) -> Waiting {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/targets/words.cc");
+    let program = folder.join("words");
+    let status = Command::new("c++").args(["-O1", "-o"]).arg(&program).arg(source).status();
+    assert!(status.expect("c++ (Debian's g++)").success());
+    Waiting::start(&mut Command::new(program))
+}
+
+/// Files to compare programs on: cores of Python and of a C++ program, an image of a machine, bytes of
+/// chance and bytes made to mislead.
+pub(crate) struct Files {
+    pub(crate) folder: TempDir,
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+impl Files {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut paths = Vec::new();
+        for (name, process) in
+            [("python.core", python_with_texts()), ("cpp.core", cpp_with_texts(folder.path()))]
+        {
+            let path = folder.path().join(name);
+            let output = memdump().args(["process", &process.pid(), "-o"]).arg(&path).output();
+            let output = output.unwrap();
+            assert!(output.status.success(), "{}", said(&output));
+            paths.push(path);
+        }
+        for (name, bytes) in [("random", random()), ("misleading", misleading())] {
+            let path = folder.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            paths.push(path);
+        }
+        Self { folder, paths }
+    }
+}
+
+/// Bytes without order, the same in each run.
+pub(crate) fn random() -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let words = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    });
+    words.take(1 << 18).flatten().collect()
+}
+
+/// Long runs, runs at the borders of blocks and pages, characters cut in the middle, all sorts beside one another.
+fn misleading() -> Vec<u8> {
+    let mut bytes = b"cut".to_vec();
+    bytes.extend(vec![b'x'; 3 << 20]);
+    bytes.push(0);
+    for offset in 0..9 {
+        bytes.resize(bytes.len().next_multiple_of(1 << 20) - 20 + offset, 0);
+        bytes.extend("across the border".bytes().flat_map(|byte| [byte, 0]));
+        bytes.resize(bytes.len().next_multiple_of(1 << 20) - 20 + offset, 0xff);
+        bytes.extend("across the border".bytes().flat_map(|byte| [0, 0, 0, byte]));
+        bytes.resize(bytes.len().next_multiple_of(4096) - offset, 1);
+        bytes.extend(b"short\0abc\0\x7f\x80tab\tand more\n\xc3\xb6\xe2\x82\xac");
+    }
+    bytes.extend([b'a', 0].repeat(700_000));
+    bytes.extend([0, b'b'].repeat(700_000));
+    bytes.extend(b"abc");
+    bytes
+}
+
+/// A range of memory as LiME writes it: magic, version, first and last address, eight bytes that are reserved.
+pub(crate) fn lime(start: u64, bytes: &[u8]) -> Vec<u8> {
+    let mut record = 0x4c69_4d45_u32.to_le_bytes().to_vec();
+    record.extend(1_u32.to_le_bytes());
+    record.extend(start.to_le_bytes());
+    record.extend((start + bytes.len() as u64 - 1).to_le_bytes());
+    record.extend([0; 8]);
+    record.extend(bytes);
+    record
+}
+
+pub(crate) fn memdump() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_memdump"));
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs the command, its output in pipes.
+pub(crate) fn run(args: &[&str], file: &Path) -> Output {
+    memdump().args(args).arg(file).output().unwrap()
+}
+
+/// What a program said on standard error.
+pub(crate) fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The lines of JSON that a command prints.
+pub(crate) fn json_lines(output: &Output) -> Vec<serde_json::Value> {
+    let text = std::str::from_utf8(&output.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// What another program prints for a file.
+pub(crate) fn printed(program: &str, args: &[&str], file: &Path) -> Vec<u8> {
+    let mut command = Command::new(program);
+    let output = command.args(args).arg(file).env("LC_ALL", "C").output();
+    output.unwrap_or_else(|error| panic!("{program}: {error}")).stdout
+}

@@ -1,0 +1,161 @@
+//! What the segments of a core are for, as its notes tell: the files behind them, the stacks, the heap.
+//!
+//! A core says itself where each segment lies and which file is mapped there (`NT_FILE`); the rest follows from the
+//! auxiliary vector and the registers. Where the notes do not say, nothing is made up.
+
+use std::collections::BTreeSet;
+
+use object::elf;
+
+use super::super::elf::ElfCore;
+use crate::{Backing, Extent, Region, RegionKind};
+
+/// `NT_FILE` in `include/uapi/linux/elf.h`.
+const NT_FILE: u32 = 0x4649_4c45;
+/// Where the general registers stand in `struct elf_prstatus` of 64-bit machines.
+const REGISTERS: usize = 112;
+/// In `include/uapi/linux/auxvec.h`; the first three are addresses in the program, in the vdso, and in the stack.
+const AT_PHDR: u64 = 3;
+const AT_SYSINFO_EHDR: u64 = 33;
+const AT_RANDOM: u64 = 25;
+/// How far from its program a heap begins at the most (`arch_randomize_brk`: 32 MiB on x86-64, 1 GiB on arm64), and
+/// what the program's zeros may take in between.
+const HEAP_DISTANCE: u64 = 2 << 30;
+/// More mappings of files than a process may have (`vm.max_map_count` is 65,530 where nobody has raised it).
+const MAX_FILES: u64 = 1 << 20;
+/// Names of shared memory that lies in no file system that keeps it: `memfd_create`, `MAP_SHARED` without a file, `shmget`,
+/// `shm_open`.
+const SHARED: [&[u8]; 4] = [b"/memfd:", b"/dev/zero", b"/SYSV", b"/dev/shm/"];
+/// Huge pages without a file have this one nevertheless.
+const HUGE: &[u8] = b"/anon_hugepage";
+
+/// Says of each region what it is for. They are those of the core's segments, ascending or not.
+pub(super) fn tell(core: &ElfCore, regions: &mut [Region]) {
+    let Some(files) = files(core) else { return };
+    let executable: BTreeSet<&[u8]> = core
+        .segments
+        .iter()
+        .filter(|segment| segment.flags & elf::PF_X.0 != 0)
+        .filter_map(|segment| Some(around(&files, segment.vaddr)?.path))
+        .collect();
+    let vdso = auxiliary(core, AT_SYSINFO_EHDR);
+    let stack = auxiliary(core, AT_RANDOM);
+    let pointers: BTreeSet<u64> = stack_pointers(core).collect();
+    for region in regions.iter_mut() {
+        let extent = region.extent;
+        let is_around = |addr: &Option<u64>| addr.is_some_and(|addr| extent.contains(addr));
+        let (kind, label) = match around(&files, extent.start()) {
+            Some(file) => {
+                let kind = match file.path {
+                    path if path.starts_with(HUGE) => RegionKind::Anonymous,
+                    path if SHARED.iter().any(|shared| path.starts_with(shared)) => {
+                        RegionKind::Shared
+                    }
+                    path if executable.contains(path) => RegionKind::Library,
+                    _ => RegionKind::File,
+                };
+                if let Some(mapping) = &mut region.mapping {
+                    mapping.backing = Some(Backing {
+                        path: file.path.to_vec(),
+                        offset: file.offset.wrapping_add(extent.start() - file.extent.start()),
+                        device: (0, 0),
+                        inode: 0,
+                    });
+                }
+                (kind, String::from_utf8_lossy(file.path).into_owned())
+            }
+            None if is_around(&vdso) => (RegionKind::Special, "[vdso]".to_owned()),
+            None if is_around(&stack) => (RegionKind::Stack, "[stack]".to_owned()),
+            None if pointers.range(extent.start()..extent.end()).next().is_some() => {
+                (RegionKind::ThreadStack, String::new())
+            }
+            None => (RegionKind::Anonymous, String::new()),
+        };
+        region.kind = kind;
+        region.label = label;
+    }
+    if let Some(heap) = auxiliary(core, AT_PHDR).and_then(|addr| heap(addr, &files, regions)) {
+        regions[heap].kind = RegionKind::Heap;
+        regions[heap].label = "[heap]".to_owned();
+    }
+}
+
+/// The heap is the first memory without a file behind the program, but for what touches it: that is the program's own, its
+/// variables that are zero at the start. Where other files lie below the program it was not loaded in the usual way.
+fn heap(in_program: u64, files: &[File<'_>], regions: &[Region]) -> Option<usize> {
+    let program = around(files, in_program)?.path;
+    let of_program = files.iter().filter(|file| file.path == program);
+    let end = of_program.map(|file| file.extent.end()).max()?;
+    if files.first()?.path != program {
+        return None;
+    }
+    let behind = regions.iter().enumerate().filter(|(_, region)| {
+        let is_writable = region.mapping.as_ref().is_some_and(|m| m.permissions.write);
+        region.kind == RegionKind::Anonymous && is_writable && region.extent.start() > end
+    });
+    let (index, first) = behind.min_by_key(|(_, region)| region.extent.start())?;
+    (first.extent.start() - end < HEAP_DISTANCE).then_some(index)
+}
+
+/// A mapping of a file.
+struct File<'a> {
+    extent: Extent,
+    /// Where in the file it begins, in bytes.
+    offset: u64,
+    path: &'a [u8],
+}
+
+/// The mappings of files (`fill_files_note` in `fs/binfmt_elf.c`): their number and the page size, then the start, the end and the
+/// offset in pages of each, then their names; ascending. None where the note is missing or is not sound.
+fn files(core: &ElfCore) -> Option<Vec<File<'_>>> {
+    let note = core.notes().find(|note| note.name == b"CORE" && note.kind == NT_FILE)?;
+    let (words, _) = note.descriptor.as_chunks::<8>();
+    let word = |index: usize| words.get(index).map(|word| u64::from_le_bytes(*word));
+    let (count, page_size) = (word(0)?, word(1)?);
+    if count > MAX_FILES {
+        return None;
+    }
+    let count = count as usize;
+    let mut names = note.descriptor.get(8 * (2 + 3 * count)..)?.split(|&byte| byte == 0);
+    let mut files = Vec::new();
+    for index in 0..count {
+        let at = 2 + 3 * index;
+        let extent = Extent::half_open(word(at)?, word(at + 1)?).ok()?;
+        let offset = word(at + 2)?.checked_mul(page_size)?;
+        files.push(File { extent, offset, path: names.next()? });
+    }
+    files.sort_by_key(|file| file.extent);
+    Some(files)
+}
+
+/// The file that is mapped at an address.
+fn around<'a, 'b>(files: &'b [File<'a>], addr: u64) -> Option<&'b File<'a>> {
+    let after = files.partition_point(|file| file.extent.start() <= addr);
+    files[..after].last().filter(|file| file.extent.contains(addr))
+}
+
+/// A value of the auxiliary vector.
+fn auxiliary(core: &ElfCore, key: u64) -> Option<u64> {
+    let note = core.notes().find(|note| note.name == b"CORE" && note.kind == elf::NT_AUXV.0)?;
+    let (pairs, _) = note.descriptor.as_chunks::<16>();
+    let mut pairs = pairs.iter().map(|pair| {
+        let word = |half: usize| u64::from_le_bytes(std::array::from_fn(|i| pair[8 * half + i]));
+        (word(0), word(1))
+    });
+    pairs.find(|(found, _)| *found == key).map(|(_, value)| value)
+}
+
+/// The stack pointers of the threads, on x86-64 (`rsp`, the twentieth word of `user_regs_struct`) and arm64 (`sp`, the
+/// thirty-second of `user_pt_regs`).
+fn stack_pointers(core: &ElfCore) -> impl Iterator<Item = u64> {
+    let word = match core.machine {
+        machine if machine == elf::EM_X86_64.0 => Some(19),
+        machine if machine == elf::EM_AARCH64.0 => Some(31),
+        _ => None,
+    };
+    let threads = core.notes().filter(|n| n.name == b"CORE" && n.kind == elf::NT_PRSTATUS.0);
+    threads.filter_map(move |thread| {
+        let bytes = thread.descriptor.get(REGISTERS + 8 * word?..)?.first_chunk::<8>()?;
+        Some(u64::from_le_bytes(*bytes))
+    })
+}

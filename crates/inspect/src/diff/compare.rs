@@ -1,0 +1,352 @@
+//! The comparison of pages: B is scanned, and what A has in the same place is read beside it.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use memdump_image::blocks::{Blocks, Found as Piece, read_block};
+use memdump_image::{Cause, CopyError, Extent, Facts, MemoryMap, Plan, Region, RegionKind};
+
+use super::matching::{Matching, Segment};
+use super::{Change, Event, LINE, Listener, Options, Pages, Side};
+use crate::scan::{Content, Look, Part, ScanError};
+
+/// Compares parts of B with A.
+pub(super) struct Pairs<'a> {
+    a: Side<'a>,
+    b: &'a MemoryMap,
+    matching: &'a Matching,
+    options: &'a Options,
+    /// A page of them.
+    zeros: Vec<u8>,
+}
+
+/// What was found in a part of B.
+#[derive(Default)]
+pub(super) struct Found {
+    /// By row.
+    pub(super) pages: Vec<(usize, Pages)>,
+    /// Bytes of A that could not be read.
+    pub(super) holes: BTreeMap<Cause, u64>,
+    pub(super) changes: Changes,
+    /// It has not been compared: see [`Pairs::each_in_zeros`].
+    pub(super) is_left: bool,
+    /// A cannot be read any further.
+    pub(super) error: Option<ScanError>,
+}
+
+impl Found {
+    fn pages(&mut self, row: usize) -> &mut Pages {
+        if self.pages.last().is_none_or(|(last, _)| *last != row) {
+            self.pages.push((row, Pages::default()));
+        }
+        // There is one now.
+        let last = self.pages.len() - 1;
+        &mut self.pages[last].1
+    }
+}
+
+/// Changes, the bytes of all of them one behind the other.
+#[derive(Default)]
+pub(super) struct Changes {
+    /// Where each stands in A and in B, and how many bytes it has.
+    places: Vec<(u64, u64, usize)>,
+    old: Vec<u8>,
+    new: Vec<u8>,
+}
+
+impl Changes {
+    /// Tells them, and forgets them.
+    pub(super) fn tell(&mut self, listener: Listener<'_>) -> io::Result<()> {
+        let mut from = 0;
+        for &(a, b, len) in &self.places {
+            let (old, new) = (&self.old[from..from + len], &self.new[from..from + len]);
+            listener(Event::Change(Change { a, b, old, new }))?;
+            from += len;
+        }
+        self.places.clear();
+        self.old.clear();
+        self.new.clear();
+        Ok(())
+    }
+
+    /// Adds the lines that differ of what stands at `a` and at `b`; it is of one page.
+    fn add(&mut self, (mut a, mut b): (u64, u64), mut old: &[u8], mut new: &[u8]) {
+        let mut goes_on = false;
+        while !old.is_empty() {
+            let len = ((LINE - b % LINE) as usize).min(old.len());
+            let ((old_line, old_rest), (new_line, new_rest)) =
+                (old.split_at(len), new.split_at(len));
+            if old_line != new_line {
+                match self.places.last_mut().filter(|_| goes_on) {
+                    Some((_, _, total)) => *total += len,
+                    None => self.places.push((a, b, len)),
+                }
+                self.old.extend_from_slice(old_line);
+                self.new.extend_from_slice(new_line);
+            }
+            goes_on = old_line != new_line;
+            (old, new) = (old_rest, new_rest);
+            (a, b) = (a.wrapping_add(len as u64), b.wrapping_add(len as u64));
+        }
+    }
+}
+
+impl Look for Pairs<'_> {
+    type Found = Found;
+
+    fn reach(&self) -> usize {
+        0
+    }
+
+    fn look(&self, part: &Part<'_>) -> Found {
+        let mut found = Found::default();
+        let bytes = match &part.content {
+            Content::Bytes(window) => Some(&window.bytes[window.own.clone()]),
+            Content::Zero if self.options.changes => {
+                // So much may differ there that it is told while it is found.
+                found.is_left = true;
+                return found;
+            }
+            Content::Zero => None,
+            Content::Hole(_) => {
+                for (extent, row, _) in self.split(part.extent) {
+                    found.pages(row).unread += extent.len();
+                }
+                return found;
+            }
+        };
+        self.part(part.extent, bytes, &mut found, &mut |_| Ok(()));
+        found
+    }
+}
+
+impl<'a> Pairs<'a> {
+    pub(super) fn new(
+        a: Side<'a>,
+        b: &'a MemoryMap,
+        matching: &'a Matching,
+        options: &'a Options,
+    ) -> Self {
+        // A page size is a power of two, and none is near the size of memory.
+        let zeros = vec![0; options.page_size as usize];
+        Self { a, b, matching, options, zeros }
+    }
+
+    /// Compares zeros of B with A, and tells changes as they are found.
+    pub(super) fn each_in_zeros(
+        &self,
+        extent: Extent,
+        listener: Listener<'_>,
+    ) -> io::Result<Found> {
+        let mut found = Found::default();
+        let mut told = Ok(());
+        self.part(extent, None, &mut found, &mut |changes| {
+            told = changes.tell(listener);
+            told.as_ref().map_err(|error| error.kind().into()).copied()
+        });
+        told.map(|()| found)
+    }
+
+    /// Compares memory of B: `bytes`, or zeros. `flush` is called whenever so much has been compared as one buffer
+    /// holds; an error ends it.
+    fn part(
+        &self,
+        extent: Extent,
+        bytes: Option<&[u8]>,
+        found: &mut Found,
+        flush: &mut dyn FnMut(&mut Changes) -> io::Result<()>,
+    ) {
+        for (here, row, segment) in self.split(extent) {
+            let from = (here.start() - extent.start()) as usize;
+            let bytes = bytes.map(|bytes| &bytes[from..from + here.len() as usize]);
+            match (segment, bytes) {
+                (Some(segment), bytes) => {
+                    let result = self.pair(segment, here, bytes, row, found, flush);
+                    if let Err(error) = result {
+                        found.error = Some(error);
+                        return;
+                    }
+                }
+                (None, Some(bytes)) => {
+                    let pages = found.pages(row);
+                    pages.added += full_pages(here.start(), bytes, self.options.page_size);
+                }
+                (None, None) => {}
+            }
+        }
+    }
+
+    /// The parts of an extent of B that lie in one region, and in one segment or none: with the row, and the segment.
+    fn split(&self, extent: Extent) -> impl Iterator<Item = (Extent, usize, Option<Segment>)> {
+        let segments = &self.matching.segments;
+        let mut rest = Some(extent);
+        std::iter::from_fn(move || {
+            let here = rest?;
+            let (row, region) = region_at(self.b, here.start())?;
+            let mut end = region.extent.end();
+            let segment = self.matching.find(here.start());
+            let next = segments.partition_point(|segment| segment.b.start() <= here.start());
+            match (segment, segments.get(next)) {
+                (Some(segment), _) => end = end.min(segment.b.end()),
+                (None, Some(next)) => end = end.min(next.b.start()),
+                (None, None) => {}
+            }
+            let (head, tail) = here.split_at(end - here.start());
+            rest = tail;
+            Some((head?, row, segment))
+        })
+    }
+
+    /// Compares a part of a segment with what stands there in A.
+    fn pair(
+        &self,
+        segment: Segment,
+        extent: Extent,
+        bytes: Option<&[u8]>,
+        row: usize,
+        found: &mut Found,
+        flush: &mut dyn FnMut(&mut Changes) -> io::Result<()>,
+    ) -> Result<(), ScanError> {
+        let a_start = segment.to_a(extent.start());
+        let read_error = |addr| move |source| ScanError::Read { addr, source };
+        let in_a = Extent::with_len(a_start, extent.len())
+            .map_err(|error| read_error(a_start)(io::Error::other(error)))?;
+        let map = MemoryMap::new(self.a.map.space(), vec![Region::new(in_a, RegionKind::Unknown)])
+            .map_err(|error| read_error(a_start)(io::Error::other(error)))?;
+        let plan = Plan::whole(map, self.options.page_size, Facts::default());
+        let block_len = self
+            .options
+            .scan
+            .block_len
+            .max(1)
+            .min(usize::try_from(in_a.len()).unwrap_or(usize::MAX));
+        let mut buffer = vec![0; block_len];
+        for block in Blocks::new(self.a.space, &plan, block_len as u64) {
+            let block = block.map_err(|error| match error {
+                CopyError::Read { addr, source } => ScanError::Read { addr, source },
+                error => read_error(a_start)(io::Error::other(error)),
+            })?;
+            let pieces =
+                read_block(self.a.space, &block, &mut buffer, block_len, self.options.page_size)
+                    .map_err(read_error(block.span.start()))?;
+            for piece in pieces {
+                let at = (piece.extent.start() - a_start) as usize;
+                let len = piece.extent.len();
+                let old = match piece.found {
+                    Piece::Bytes(from) => Some(&buffer[from..from + len as usize]),
+                    Piece::Zero => None,
+                    Piece::Hole(cause) => {
+                        found.pages(row).unread += len;
+                        *found.holes.entry(cause).or_default() += len;
+                        continue;
+                    }
+                };
+                let new = bytes.map(|bytes| &bytes[at..at + len as usize]);
+                let place = (piece.extent.start(), extent.start() + at as u64);
+                self.pages(place, old, new, len, row, found);
+            }
+            flush(&mut found.changes).map_err(ScanError::Deliver)?;
+        }
+        Ok(())
+    }
+
+    /// Compares page by page; none stands for zeros.
+    fn pages(
+        &self,
+        (a, b): (u64, u64),
+        old: Option<&[u8]>,
+        new: Option<&[u8]>,
+        len: u64,
+        row: usize,
+        found: &mut Found,
+    ) {
+        if old.is_none() && new.is_none() {
+            return;
+        }
+        let page_size = self.options.page_size;
+        let mut at = 0;
+        let mut sum = Pages::default();
+        while at < len {
+            let page_len = (page_size - (b + at) % page_size).min(len - at);
+            let page = at as usize..(at + page_len) as usize;
+            let zeros = &self.zeros[..page.len()];
+            let old = old.map_or(zeros, |old| &old[page.clone()]);
+            let new = new.map_or(zeros, |new| &new[page.clone()]);
+            if old == new {
+                sum.same += if is_zero(old) { 0 } else { page_len };
+            } else {
+                match (is_zero(old), is_zero(new)) {
+                    (true, _) => sum.added += page_len,
+                    (_, true) => sum.gone += page_len,
+                    _ => {
+                        sum.changed += page_len;
+                        let differ = old.iter().zip(new).filter(|(old, new)| old != new);
+                        sum.changed_bytes += differ.count() as u64;
+                    }
+                }
+                if self.options.changes {
+                    found.changes.add((a + at, b + at), old, new);
+                }
+            }
+            at += page_len;
+        }
+        found.pages(row).add(&sum);
+    }
+}
+
+/// Looks at what is in A alone.
+pub(super) struct Gone<'a> {
+    pub(super) map: &'a MemoryMap,
+    pub(super) page_size: u64,
+}
+
+impl Look for Gone<'_> {
+    /// By region of A.
+    type Found = Vec<(usize, Pages)>;
+
+    fn reach(&self) -> usize {
+        0
+    }
+
+    fn look(&self, part: &Part<'_>) -> Self::Found {
+        let mut found = Vec::new();
+        let mut rest = Some(part.extent);
+        while let Some(here) = rest {
+            let Some((index, region)) = region_at(self.map, here.start()) else { break };
+            let (head, tail) = here.split_at(region.extent.end() - here.start());
+            rest = tail;
+            let Some(head) = head else { break };
+            let mut pages = Pages::default();
+            match &part.content {
+                Content::Bytes(window) => {
+                    let from = window.own.start + (head.start() - part.extent.start()) as usize;
+                    let bytes = &window.bytes[from..from + head.len() as usize];
+                    pages.gone = full_pages(head.start(), bytes, self.page_size);
+                }
+                Content::Zero => {}
+                Content::Hole(_) => pages.unread = head.len(),
+            }
+            found.push((index, pages));
+        }
+        found
+    }
+}
+
+/// The region around an address, and which it is.
+fn region_at(map: &MemoryMap, addr: u64) -> Option<(usize, &Region)> {
+    let index = map.regions().partition_point(|region| region.extent.end() <= addr);
+    map.regions().get(index).filter(|region| region.extent.contains(addr)).map(|r| (index, r))
+}
+
+/// Bytes in pages that are not all zeros.
+fn full_pages(addr: u64, bytes: &[u8], page_size: u64) -> u64 {
+    let first = usize::try_from(page_size - addr % page_size).unwrap_or(usize::MAX);
+    let (head, rest) = bytes.split_at(first.min(bytes.len()));
+    let pages = rest.chunks(usize::try_from(page_size).unwrap_or(usize::MAX)).chain([head]);
+    pages.filter(|page| !is_zero(page)).map(|page| page.len() as u64).sum()
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    let (chunks, rest) = bytes.as_chunks::<64>();
+    chunks.iter().all(|chunk| *chunk == [0; 64]) && rest.iter().all(|&byte| byte == 0)
+}

@@ -1,0 +1,225 @@
+//! How one line looks: the canonical layout of hexdump(1), the same with marks for a terminal, or an object of JSON.
+//!
+//! Not about which lines are left out (see `window`).
+
+use memdump_image::RegionKind;
+
+/// What the lines look like.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// Bytes a line, from 1 to [`Layout::MAX_WIDTH`].
+    pub width: usize,
+    /// A gap of two spaces in place of one stands after so many bytes; 0 for none.
+    pub group: usize,
+    /// Digits of an address at the least, at most 16; higher addresses have as many as they need.
+    pub address_digits: usize,
+    /// The form of a line.
+    pub form: Form,
+}
+
+/// The form of a line.
+#[derive(Clone, Debug)]
+pub enum Form {
+    /// As `hexdump -C`: address, bytes, what of them is printable ASCII.
+    Canonical,
+    /// As that, with marks around its parts; what lies between them is the same.
+    Marked(Marks),
+    /// An object of JSON a line: `{"address":4096,"hex":"7f45","text":".E"}`; in place of lines that are like the one before
+    /// `{"same_as_before":true}`; and `{"end":8192}` where a stretch ends.
+    Json,
+}
+
+/// What stands around the parts of a line: escape sequences, as a rule.
+#[derive(Clone, Copy, Debug)]
+pub struct Marks {
+    /// Before an address, by the kind of region that it lies in.
+    pub address: fn(RegionKind) -> &'static str,
+    /// Before bytes that are zero.
+    pub zero: &'static str,
+    /// Before bytes that are printable ASCII.
+    pub printable: &'static str,
+    /// Before all other bytes.
+    pub other: &'static str,
+    /// After each of those that is not empty.
+    pub reset: &'static str,
+}
+
+impl Marks {
+    fn of(&self, byte: u8) -> &'static str {
+        match byte {
+            0 => self.zero,
+            0x20..0x7f => self.printable,
+            _ => self.other,
+        }
+    }
+
+    /// Ends what `present` began, and begins `next`, where they differ.
+    fn change(&self, out: &mut Vec<u8>, present: &mut &'static str, next: &'static str) {
+        if *present != next {
+            if !present.is_empty() {
+                out.extend_from_slice(self.reset.as_bytes());
+            }
+            out.extend_from_slice(next.as_bytes());
+            *present = next;
+        }
+    }
+}
+
+impl Layout {
+    /// The longest line, in bytes shown.
+    pub const MAX_WIDTH: usize = 4096;
+
+    /// The layout of `hexdump -C`, with addresses of at least so many digits: it has 8 itself.
+    pub fn canonical(address_digits: usize) -> Self {
+        Self { width: 16, group: 8, address_digits, form: Form::Canonical }
+    }
+
+    /// How many characters stand between an address and the text, for a whole line.
+    fn hex_len(&self) -> usize {
+        3 * self.width + (self.width - 1).checked_div(self.group).unwrap_or(0)
+    }
+
+    /// Whether a gap stands before the byte at `index`.
+    fn has_gap(&self, index: usize) -> bool {
+        index > 0 && self.group > 0 && index.is_multiple_of(self.group)
+    }
+
+    /// Appends the line of `bytes`, which are 1 to `width`, with its end.
+    pub(super) fn line(&self, out: &mut Vec<u8>, kind: RegionKind, addr: u64, bytes: &[u8]) {
+        match &self.form {
+            Form::Canonical => match bytes.first_chunk::<16>() {
+                Some(whole) if self.width == 16 && self.group == 8 => {
+                    canonical_16(out, addr, self.address_digits, whole);
+                }
+                _ => self.canonical_any(out, addr, bytes),
+            },
+            Form::Marked(marks) => self.marked(out, marks, (marks.address)(kind), addr, bytes),
+            Form::Json => json(out, addr, bytes),
+        }
+    }
+
+    /// Appends what stands for lines that are like the one before.
+    pub(super) fn star(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(match self.form {
+            Form::Json => b"{\"same_as_before\":true}\n",
+            _ => b"*\n",
+        });
+    }
+
+    /// Appends the line after the last of a stretch: the address where it ends.
+    pub(super) fn end(&self, out: &mut Vec<u8>, addr: u64) {
+        match &self.form {
+            Form::Json => out.extend_from_slice(format!("{{\"end\":{addr}}}\n").as_bytes()),
+            Form::Canonical | Form::Marked(_) => {
+                address(out, addr, self.address_digits);
+                out.push(b'\n');
+            }
+        }
+    }
+
+    fn canonical_any(&self, out: &mut Vec<u8>, addr: u64, bytes: &[u8]) {
+        address(out, addr, self.address_digits);
+        out.extend_from_slice(b"  ");
+        let from = out.len();
+        for (index, &byte) in bytes.iter().enumerate() {
+            if self.has_gap(index) {
+                out.push(b' ');
+            }
+            let [high, low] = HEX[usize::from(byte)];
+            out.extend_from_slice(&[high, low, b' ']);
+        }
+        out.resize(from + self.hex_len(), b' ');
+        out.extend_from_slice(b" |");
+        out.extend(bytes.iter().map(|&byte| printable(byte)));
+        out.extend_from_slice(b"|\n");
+    }
+
+    /// A mark stands where the sort of byte changes, so that lines stay short.
+    fn marked(
+        &self,
+        out: &mut Vec<u8>,
+        marks: &Marks,
+        before_address: &'static str,
+        addr: u64,
+        bytes: &[u8],
+    ) {
+        let mut present = "";
+        marks.change(out, &mut present, before_address);
+        address(out, addr, self.address_digits);
+        marks.change(out, &mut present, "");
+        out.extend_from_slice(b"  ");
+        let mut shown = 0;
+        for (index, &byte) in bytes.iter().enumerate() {
+            if self.has_gap(index) {
+                out.push(b' ');
+                shown += 1;
+            }
+            marks.change(out, &mut present, marks.of(byte));
+            let [high, low] = HEX[usize::from(byte)];
+            out.extend_from_slice(&[high, low, b' ']);
+            shown += 3;
+        }
+        marks.change(out, &mut present, "");
+        out.resize(out.len() + self.hex_len() - shown, b' ');
+        out.extend_from_slice(b" |");
+        for &byte in bytes {
+            marks.change(out, &mut present, marks.of(byte));
+            out.push(printable(byte));
+        }
+        marks.change(out, &mut present, "");
+        out.extend_from_slice(b"|\n");
+    }
+}
+
+/// Two digits for each byte.
+static HEX: [[u8; 2]; 256] = {
+    let digits = b"0123456789abcdef";
+    let mut table = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
+    }
+    table
+};
+
+/// The byte where it is printable ASCII, and a dot.
+fn printable(byte: u8) -> u8 {
+    if matches!(byte, 0x20..0x7f) { byte } else { b'.' }
+}
+
+fn address(out: &mut Vec<u8>, addr: u64, digits: usize) {
+    let text = addr.to_be_bytes().map(|byte| HEX[usize::from(byte)]);
+    let text = text.as_flattened();
+    let needed = 16 - (addr.leading_zeros() / 4) as usize;
+    out.extend_from_slice(&text[16 - needed.max(digits).min(16)..]);
+}
+
+/// Most lines are such: a line at once, without a look at what the layout is.
+fn canonical_16(out: &mut Vec<u8>, addr: u64, digits: usize, bytes: &[u8; 16]) {
+    const LEN: usize = 2 + 3 * 16 + 1 + 2 + 16 + 2;
+    address(out, addr, digits);
+    let mut line = [b' '; LEN];
+    for index in 0..16 {
+        let at = 2 + 3 * index + index / 8;
+        [line[at], line[at + 1]] = HEX[usize::from(bytes[index])];
+    }
+    line[52] = b'|';
+    line[53..69].copy_from_slice(&bytes.map(printable));
+    line[69] = b'|';
+    line[70] = b'\n';
+    out.extend_from_slice(&line);
+}
+
+fn json(out: &mut Vec<u8>, addr: u64, bytes: &[u8]) {
+    out.extend_from_slice(format!("{{\"address\":{addr},\"hex\":\"").as_bytes());
+    bytes.iter().for_each(|&byte| out.extend_from_slice(&HEX[usize::from(byte)]));
+    out.extend_from_slice(b"\",\"text\":\"");
+    for &byte in bytes {
+        match printable(byte) {
+            quoted @ (b'"' | b'\\') => out.extend_from_slice(&[b'\\', quoted]),
+            plain => out.push(plain),
+        }
+    }
+    out.extend_from_slice(b"\"}\n");
+}

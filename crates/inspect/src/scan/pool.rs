@@ -1,0 +1,204 @@
+//! The threads of a scan: each takes the next block, reads it, looks at it, and hands on what it
+//! found when it is its turn.
+//!
+//! A thread waits only for blocks before its own, which others have taken, so nothing can stall;
+//! it has one buffer, so memory is bounded.
+
+use std::io;
+use std::iter::Zip;
+use std::ops::RangeFrom;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use memdump_image::blocks::{Block, Blocks, read_block};
+use memdump_image::buffer::Buffer;
+use memdump_image::{AddressSpace, CopyError, Hole, Plan};
+
+use super::cut::{Cut, Cutter, Tail};
+use super::{Content, Deliver, Look, Options, Part, ScanError, Summary};
+
+pub(super) fn run<L: Look>(
+    space: &dyn AddressSpace,
+    plan: &Plan,
+    options: &Options,
+    look: &L,
+    deliver: Deliver<'_, L::Found>,
+) -> (Summary, Result<(), ScanError>) {
+    let block_len = options.block_len.max(1);
+    let pool = Pool {
+        space,
+        page_size: plan.page_size,
+        block_len,
+        look,
+        blocks: Mutex::new(Blocks::new(space, plan, block_len as u64).zip(0..)),
+        tails: Line::new(Tail::default()),
+        turns: Line::new(Delivery { deliver, summary: Summary::default(), result: Ok(()) }),
+    };
+    thread::scope(|scope| {
+        for _ in 1..options.threads {
+            scope.spawn(|| pool.work());
+        }
+        pool.work();
+    });
+    let tail = pool.tails.into_inner();
+    let mut delivery = pool.turns.into_inner();
+    if delivery.result.is_ok() {
+        let mut cutter = Cutter::new(look.reach(), tail);
+        cutter.end_stretch();
+        for cut in &cutter.take().0 {
+            let part = cut.part(&[]);
+            let found = look.look(&part);
+            delivery.part(&part, found);
+        }
+    }
+    (delivery.summary, delivery.result)
+}
+
+struct Pool<'a, L: Look> {
+    space: &'a dyn AddressSpace,
+    page_size: u64,
+    block_len: usize,
+    look: &'a L,
+    blocks: Mutex<Zip<Blocks<'a>, RangeFrom<u64>>>,
+    /// What is left of the block before.
+    tails: Line<Tail>,
+    turns: Line<Delivery<'a, L::Found>>,
+}
+
+impl<L: Look> Pool<'_, L> {
+    /// Until there are no blocks left, or nobody wants them.
+    fn work(&self) {
+        let mut buffer = Buffer::new(self.block_len);
+        // Should this thread panic, the others do not wait for it.
+        let leaving = Leaving(self);
+        loop {
+            let next = self.blocks.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((block, sequence)) = next else { break };
+            let read = block.map_err(scan_error).and_then(|block| self.read(&block, &mut buffer));
+            let Some(mut tail) = self.tails.wait(sequence) else { break };
+            let mut cutter = Cutter::new(self.look.reach(), std::mem::take(&mut tail.value));
+            let read = read.map(|pieces| cutter.block(&pieces, &buffer));
+            let (cuts, rest) = cutter.take();
+            tail.value = rest;
+            self.tails.pass(tail);
+
+            let part = |cut: &Cut| self.look.look(&cut.part(&buffer));
+            let found: Vec<L::Found> = cuts.iter().map(part).collect();
+            let Some(mut turn) = self.turns.wait(sequence) else { break };
+            for (cut, found) in cuts.iter().zip(found) {
+                turn.value.part(&cut.part(&buffer), found);
+            }
+            if let (Err(error), Ok(())) = (read, &turn.value.result) {
+                turn.value.result = Err(error);
+            }
+            if turn.value.result.is_err() {
+                drop(turn);
+                break self.close();
+            }
+            self.turns.pass(turn);
+        }
+        std::mem::forget(leaving);
+    }
+
+    fn read(
+        &self,
+        block: &Block,
+        buffer: &mut Buffer,
+    ) -> Result<Vec<memdump_image::blocks::Piece>, ScanError> {
+        read_block(self.space, block, buffer, self.block_len, self.page_size)
+            .map_err(|source| ScanError::Read { addr: block.span.start(), source })
+    }
+
+    fn close(&self) {
+        self.tails.close();
+        self.turns.close();
+    }
+}
+
+/// Lets the other threads go when one ends before its time.
+struct Leaving<'a, 'b, L: Look>(&'a Pool<'b, L>);
+
+impl<L: Look> Drop for Leaving<'_, '_, L> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+fn scan_error(error: CopyError) -> ScanError {
+    match error {
+        CopyError::Read { addr, source } => ScanError::Read { addr, source },
+        error => ScanError::Read { addr: 0, source: io::Error::other(error) },
+    }
+}
+
+/// Who gets the parts, and what was seen so far.
+struct Delivery<'a, Found> {
+    deliver: Deliver<'a, Found>,
+    summary: Summary,
+    result: Result<(), ScanError>,
+}
+
+impl<Found> Delivery<'_, Found> {
+    fn part(&mut self, part: &Part<'_>, found: Found) {
+        if self.result.is_err() {
+            return;
+        }
+        let len = part.extent.len();
+        match part.content {
+            Content::Bytes(_) => self.summary.bytes += len,
+            Content::Zero => self.summary.zero += len,
+            Content::Hole(cause) => {
+                self.summary.holes.add(Hole { extent: part.extent, cause });
+            }
+        }
+        self.result = (self.deliver)(part, found).map_err(ScanError::Deliver);
+    }
+}
+
+/// A value that is handed from block to block, in their order.
+struct Line<T> {
+    state: Mutex<State<T>>,
+    moved: Condvar,
+}
+
+struct State<T> {
+    next: u64,
+    is_closed: bool,
+    value: T,
+}
+
+impl<T> Line<T> {
+    fn new(value: T) -> Self {
+        let state = Mutex::new(State { next: 0, is_closed: false, value });
+        Self { state, moved: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the turn of a block; none when there will be no more turns.
+    fn wait(&self, sequence: u64) -> Option<MutexGuard<'_, State<T>>> {
+        let mut state = self.lock();
+        while !state.is_closed && state.next != sequence {
+            state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        (!state.is_closed).then_some(state)
+    }
+
+    /// Ends a turn.
+    fn pass(&self, mut state: MutexGuard<'_, State<T>>) {
+        state.next += 1;
+        drop(state);
+        self.moved.notify_all();
+    }
+
+    fn close(&self) {
+        self.lock().is_closed = true;
+        self.moved.notify_all();
+    }
+
+    fn into_inner(self) -> T {
+        self.state.into_inner().unwrap_or_else(PoisonError::into_inner).value
+    }
+}
