@@ -92,6 +92,13 @@ fn large_files_are_shown_as_hexdump_shows_them() {
     bytes.extend(vec![9; 3 * mib + 5]);
     bytes.extend(vec![0; 2 * mib]);
     bytes.extend(b"end");
+    // A compressed file is shown as it is, too.
+    let packed = zstd::encode_all(&bytes[..mib], 1).unwrap();
+    fs::write(&file, &packed).unwrap();
+    for arguments in [&["--raw"][..], &[]] {
+        let output = hexdump(&[arguments, &["-q", file.to_str().unwrap()]].concat());
+        assert!(printed(&output) == peer(&file, &[]), "{}", said(&output));
+    }
     for cut in [0, 3, 3 + 2 * mib] {
         fs::write(&file, &bytes[..bytes.len() - cut]).unwrap();
         let output = hexdump(&["--raw", file.to_str().unwrap()]);

@@ -65,7 +65,7 @@ const MATCHES: &[Match] = &[
         },
         ours: Contender {
             name: "memdump search",
-            script: "$MEMDUMP search -q --count --raw 'few times: haystack' $FILE || test $? = 1",
+            script: "$MEMDUMP search -q --count --raw $FILE 'few times: haystack' || test $? = 1",
         },
         wanted: 1.0,
         prints_the_same: false,

@@ -104,6 +104,17 @@ pub(super) fn open(path: &Path, how: &InputArgs) -> anyhow::Result<Opened> {
     Ok(Opened { file, size, codec, format, image })
 }
 
+/// Opens any file as it is, also where it is compressed: its offsets are the addresses.
+pub(super) fn plain(path: &Path) -> anyhow::Result<Opened> {
+    let opening = Opening { path, rigor: Rigor::Strict };
+    let (file, size) = opening.file(path)?;
+    let format = Format::by_name("padded").context("an unlisted format")?;
+    let open = format.open.context("a format that cannot be read")?;
+    let image = open(Arc::clone(&file), opening.rigor);
+    let image = image.map_err(|error| opening.refused(error.into()))?;
+    Ok(Opened { file, size, codec: None, format, image })
+}
+
 /// Opens a raw image by the text of its map, and takes what is there of it.
 pub(super) fn raw(path: &Path, map: &str) -> anyhow::Result<Opened> {
     let opening = Opening { path, rigor: Rigor::Salvage };

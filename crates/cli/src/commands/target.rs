@@ -149,15 +149,14 @@ fn file(path: &Path, args: &TargetOptions) -> anyhow::Result<Target> {
         );
     }
     let mut notes = Vec::new();
-    let plain = InputArgs { input_format: Some("padded".into()), ..InputArgs::default() };
     let how = &args.image;
     let is_named = how.input_format.is_some() || how.map.is_some() || !how.part.is_empty();
     let (opened, kind) = match args.raw || is_other_elf(path) && !is_named {
-        true => (open::open(path, &plain)?, TargetKind::Plain),
+        true => (open::plain(path)?, TargetKind::Plain),
         false => match open::open(path, how).map_err(|error| error.downcast::<Refused>()) {
             Ok(opened) => (opened, TargetKind::Image),
             Err(Ok(Refused { error: OpenError::Unknown { .. }, .. })) => {
-                let opened = open::open(path, &plain)?;
+                let opened = open::plain(path)?;
                 notes.push(format!(
                     "{shown} is no image that says so itself: taken as it is, its offsets are the \
                      addresses (--raw says so)"
