@@ -175,7 +175,8 @@ fn what_is_the_same_is_said_to_be() {
 fn a_core_says_what_its_regions_are_for() {
     for mode in ["pattern", "change", "guard"] {
         let target = Target::start(mode, Path::new(""));
-        assert!(target.dump(&["-q"]).status.success());
+        let dumped = target.dump(&["-q"]);
+        assert!(dumped.status.success(), "{}", said(&dumped));
         let object = |arguments: &[&str]| -> Value {
             let output = memdump().args(arguments).arg("--json").output().unwrap();
             serde_json::from_slice(&output.stdout).unwrap()

@@ -118,7 +118,7 @@ fn what_a_file_has_not_is_told_of() {
     let bytes = fs::read(&core).unwrap();
     let cut = folder.path().join("cut");
     fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
-    let output = run(&["strings"], &cut);
+    let output = run(&["strings", "--salvage"], &cut);
     assert_eq!(output.status.code(), Some(3), "{}", said(&output));
     assert!(said(&output).contains("not looked at"), "{}", said(&output));
     let whole = run(&["strings"], &core).stdout;
@@ -126,7 +126,7 @@ fn what_a_file_has_not_is_told_of() {
     assert!(
         output.stdout.len() > 1000 && whole.starts_with(&output.stdout[..output.stdout.len() - 1])
     );
-    let lines = json_lines(&run(&["strings", "--json", "-q"], &cut));
+    let lines = json_lines(&run(&["strings", "--salvage", "--json", "-q"], &cut));
     let holes = lines.last().unwrap()["summary"]["holes"].as_array().unwrap().clone();
     assert!(!holes.is_empty() && holes.iter().all(|hole| hole["cause"] == "truncated"));
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use memdump_image::codec::{self, Codec};
-use memdump_image::format::{self, FORMATS, Format, Image, OpenError, Rigor};
+use memdump_image::format::{self, FORMATS, Format, FormatError, Image, OpenError, Rigor};
 use memdump_image::{AddressSpace, Excluding, MemoryMap, ReadAt, Space};
 use memdump_inspect::kernel::PageStructs;
 
@@ -189,7 +189,18 @@ impl Opening<'_> {
 #[derive(Debug)]
 pub(super) struct Refused {
     message: String,
-    pub(super) error: OpenError,
+    error: OpenError,
+}
+
+impl Refused {
+    /// Whether it is no damaged image but something else: no format begins so, or it is an ELF file and no core.
+    pub(super) fn is_no_image(&self) -> bool {
+        match &self.error {
+            OpenError::Unknown { .. } => true,
+            OpenError::Format(FormatError::Field { field, .. }) => *field == "e_type",
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for Refused {

@@ -2,13 +2,10 @@
 //! file. Not about what is looked for in it.
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::Read;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use anyhow::bail;
-use memdump_image::format::OpenError;
 use memdump_image::{AddressSpace, ExtentSet, Hole, MemoryMap, Plan, Region};
 use memdump_live::process::{Capture, Filter, Options, Pause, Target as Process};
 
@@ -151,11 +148,11 @@ fn file(path: &Path, args: &TargetOptions) -> anyhow::Result<Target> {
     let mut notes = Vec::new();
     let how = &args.image;
     let is_named = how.input_format.is_some() || how.map.is_some() || !how.part.is_empty();
-    let (opened, kind) = match args.raw || is_other_elf(path) && !is_named {
+    let (opened, kind) = match args.raw {
         true => (open::plain(path)?, TargetKind::Plain),
         false => match open::open(path, how).map_err(|error| error.downcast::<Refused>()) {
             Ok(opened) => (opened, TargetKind::Image),
-            Err(Ok(Refused { error: OpenError::Unknown { .. }, .. })) => {
+            Err(Ok(refused)) if !is_named && refused.is_no_image() => {
                 let opened = open::plain(path)?;
                 notes.push(format!(
                     "{shown} is no image that says so itself: taken as it is, its offsets are the \
@@ -177,16 +174,6 @@ fn file(path: &Path, args: &TargetOptions) -> anyhow::Result<Target> {
     };
     let memory = Memory::Other(space);
     filtered(Target { memory, plan, kind, name, omitted: Vec::new(), notes }, &args.filter)
-}
-
-/// Whether it is an ELF file and no core: a program, a library. `e_type` is at offset 16 (`elf(5)`);
-/// the errors of opening it come later.
-fn is_other_elf(path: &Path) -> bool {
-    const ET_CORE: u8 = 4;
-    let mut head = [0; 18];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
-    let (low, high) = if head[5] == 2 { (head[17], head[16]) } else { (head[16], head[17]) };
-    read.is_ok() && head.starts_with(b"\x7fELF") && (low, high) != (ET_CORE, 0)
 }
 
 /// Leaves out what was not asked for of what is no live process.
