@@ -52,8 +52,6 @@ pub(crate) struct DiffArgs {
     /// What is
     #[arg(value_name = "B")]
     pub(crate) b: OsString,
-    #[command(flatten)]
-    pub(crate) of: TargetOptions,
     /// Show the bytes that changed in what both have, before the rest
     #[arg(long)]
     pub(crate) bytes: bool,
@@ -69,4 +67,6 @@ pub(crate) struct DiffArgs {
     /// Say nothing on standard error but errors
     #[arg(short, long, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) of: TargetOptions,
 }

@@ -46,10 +46,8 @@ Exit status: 0 all was shown, 1 failed, 2 wrong usage, 3 some of it could not be
 #[derive(Args, Debug)]
 #[command(after_help = [EXAMPLES, TARGET_HELP, DETAILS].join("\n\n"))]
 pub(crate) struct HexdumpArgs {
-    #[command(flatten)]
-    pub(crate) target: TargetArgs,
     /// What to show, in this order; all when not given
-    #[arg(value_name = "ADDR[+LEN]", value_parser = address)]
+    #[arg(value_name = "ADDR[+LEN]", index = 2, value_parser = address)]
     pub(crate) ranges: Vec<Extent>,
     /// Bytes a line
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=4096))]
@@ -72,6 +70,8 @@ pub(crate) struct HexdumpArgs {
     /// Say nothing on standard error but errors
     #[arg(short, long, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
 }
 
 /// Reads `ADDR`, `ADDR+LEN` or `START-END`.

@@ -88,6 +88,21 @@ pub(super) fn open(
     Ok(Opened { file, size, codec, format, image })
 }
 
+/// Opens any file as it is, also where it is compressed: its offsets are the addresses.
+pub(super) fn plain(path: &Path) -> anyhow::Result<Opened> {
+    let failed = || format!("cannot open {}", path.display());
+    let file = File::open(path).with_context(failed)?;
+    let metadata = file.metadata().with_context(failed)?;
+    if metadata.is_dir() {
+        bail!("cannot open {}: it is a folder; name the file in it", path.display());
+    }
+    let file: Arc<dyn ReadAt> = Arc::new(file);
+    let format = Format::by_name("padded").context("an unlisted format")?;
+    let open = format.open.context("a format that cannot be read")?;
+    let image = open(Arc::clone(&file)).with_context(failed)?;
+    Ok(Opened { file, size: metadata.len(), codec: None, format, image })
+}
+
 /// Opens a raw image by the text of its map.
 pub(super) fn raw(path: &Path, map: &str) -> anyhow::Result<Opened> {
     let failed = || format!("cannot open the image {}", path.display());

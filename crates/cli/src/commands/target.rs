@@ -149,11 +149,11 @@ fn file(path: &Path, args: &TargetOptions) -> anyhow::Result<Target> {
     let mut notes = Vec::new();
     let (opened, kind) = match (args.raw || is_other_elf(path), &args.input_format, &args.input_map)
     {
-        (true, None, None) => (open::open(path, Some("padded"), None)?, TargetKind::Plain),
+        (true, None, None) => (open::plain(path)?, TargetKind::Plain),
         (_, format, map) => match open::open(path, format.as_deref(), map.as_ref()) {
             Ok(opened) => (opened, TargetKind::Image),
             Err(error) if matches!(error.downcast_ref(), Some(OpenError::Unknown { .. })) => {
-                let opened = open::open(path, Some("padded"), None)?;
+                let opened = open::plain(path)?;
                 notes.push(format!(
                     "{shown} is no image that says so itself: taken as it is, its offsets are the \
                      addresses (--raw says so)"
