@@ -123,6 +123,10 @@ fn start_pager() -> Option<Child> {
     let chosen = env::var_os("PAGER").filter(|pager| !pager.is_empty());
     let mut command = Command::new("sh");
     command.arg("-c").arg(chosen.unwrap_or_else(|| "less -R".into())).stdin(Stdio::piped());
+    if env::var_os("LESS").is_none() {
+        // $PAGER is often less without an option, and would show colours as what they are made of.
+        command.env("LESS", "R");
+    }
     let child = command.spawn().ok()?;
     // The key is for the pager, which goes on after it.
     let _ = signal_hook::flag::register(SIGINT, Arc::new(AtomicBool::new(false)));

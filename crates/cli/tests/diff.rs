@@ -43,6 +43,8 @@ fn changed() -> (Target, String) {
     while fs::read_to_string(&name).unwrap() != "done\n" {
         thread::sleep(Duration::from_millis(1));
     }
+    // On its way to where it waits it may touch a page or two of libc.
+    thread::sleep(Duration::from_millis(200));
     let core = target.core().to_str().unwrap().to_owned();
     (target, core)
 }
@@ -173,7 +175,7 @@ fn what_is_the_same_is_said_to_be() {
 
 #[test]
 fn a_core_says_what_its_regions_are_for() {
-    for mode in ["pattern", "change", "guard"] {
+    for mode in ["pattern", "change", "dontdump"] {
         let target = Target::start(mode, Path::new(""));
         let dumped = target.dump(&["-q"]);
         assert!(dumped.status.success(), "{}", said(&dumped));

@@ -13,6 +13,8 @@ use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use machine::{Machine, RAM};
 use proptest::prelude::*;
@@ -95,10 +97,8 @@ fn large_files_are_shown_as_hexdump_shows_them() {
     // A compressed file is shown as it is, too.
     let packed = zstd::encode_all(&bytes[..mib], 1).unwrap();
     fs::write(&file, &packed).unwrap();
-    for arguments in [&["--raw"][..], &[]] {
-        let output = hexdump(&[arguments, &["-q", file.to_str().unwrap()]].concat());
-        assert!(printed(&output) == peer(&file, &[]), "{}", said(&output));
-    }
+    let output = hexdump(&["--raw", file.to_str().unwrap()]);
+    assert!(printed(&output) == peer(&file, &[]), "{}", said(&output));
     for cut in [0, 3, 3 + 2 * mib] {
         fs::write(&file, &bytes[..bytes.len() - cut]).unwrap();
         let output = hexdump(&["--raw", file.to_str().unwrap()]);
@@ -170,6 +170,11 @@ fn a_process_is_shown_as_it_is_and_does_not_grow() {
         assert!(printed(&output) == moved(&peer(&file, &[]), start), "{name}");
     }
     let target = Target::start("untouched", Path::new(""));
+    // On its way from `ready` to where it waits it touches a few pages of libc.
+    thread::sleep(Duration::from_millis(200));
+    while target.state() != 'S' {
+        thread::sleep(Duration::from_millis(1));
+    }
     let before = ["VmRSS", "VmPTE", "VmSwap"].map(|key| target.status(key));
     let output = hexdump(&[&target.pid()]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));

@@ -214,8 +214,10 @@ fn limits_statuses_and_errors() {
 
 #[test]
 fn no_subcommand_has_two_options_of_one_name() {
-    for subcommand in ["strings", "search", "process", "convert", "map", "info", "check", "verify"]
-    {
+    for subcommand in [
+        "strings", "search", "hexdump", "diff", "process", "convert", "map", "info", "check",
+        "verify",
+    ] {
         let output =
             Command::new(env!("CARGO_BIN_EXE_memdump")).args([subcommand, "--help"]).output();
         assert!(output.unwrap().status.success(), "{subcommand}");

@@ -132,6 +132,20 @@ fn what_a_file_has_not_is_told_of() {
 }
 
 #[test]
+fn what_cannot_be_read_is_told_of() {
+    let target = process::Target::start("guard", Path::new(""));
+    let (start, _) = target.told["guarded"];
+    let output = memdump().args(["strings", "--json", &target.pid()]).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert!(said(&output).contains("not looked at: 4.0 KiB at"), "{}", said(&output));
+    let lines = json_lines(&output);
+    let holes = lines.last().unwrap()["summary"]["holes"].as_array().unwrap();
+    let guard = holes.iter().find(|hole| hole["cause"] == "guard").unwrap();
+    assert_eq!(guard["start"], start + 5000 * process::PAGE);
+    assert_eq!(guard["end"], start + 5001 * process::PAGE);
+}
+
+#[test]
 fn utf_8_and_several_encodings_come_in_the_order_of_addresses() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
@@ -193,7 +207,8 @@ fn physical_memory_is_looked_into_at_its_addresses() {
     let program = env!("CARGO_BIN_EXE_memdump");
     let source = ["--source", kcore.to_str().unwrap()];
     let mut command = Command::new(program);
-    let output = command.args(["strings", "-q", "-t", "d", "physical"]).args(source).output();
+    let output =
+        command.args(["strings", "-q", "-n", "1", "-t", "d", "physical"]).args(source).output();
     let output = output.unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     // The same of each range of RAM by itself, whose bytes follow from their addresses.
@@ -202,8 +217,9 @@ fn physical_memory_is_looked_into_at_its_addresses() {
     let mut expected = String::new();
     for (start, end) in machine::RAM {
         fs::write(&path, machine::memory(start, end)).unwrap();
-        for line in
-            String::from_utf8(printed("strings", &["-a", "-t", "d"], &path)).unwrap().lines()
+        for line in String::from_utf8(printed("strings", &["-a", "-n", "1", "-t", "d"], &path))
+            .unwrap()
+            .lines()
         {
             let (offset, text) = line.trim_start().split_once(' ').unwrap();
             let addr = offset.parse::<u64>().unwrap() + start;
@@ -250,6 +266,26 @@ fn a_reader_that_goes_away_ends_it_quietly() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(said(&output), "");
     assert_ne!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_signal_leaves_nothing_behind() {
+    let process = python_with_texts();
+    let pid = process.pid();
+    let mut command = memdump();
+    command.args(["strings", "--pause", "snapshot", "-e", "s,S,l,b,L,B", &pid]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    // It is at work: it waits until its output is read.
+    stdout.read_exact(&mut [0; 100]).unwrap();
+    let id = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+    std::io::copy(&mut stdout, &mut std::io::sink()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert!(said(&output).contains("stopped by a signal"), "{}", said(&output));
+    let children = format!("/proc/{pid}/task/{pid}/children");
+    assert_eq!(fs::read_to_string(children).unwrap(), "");
 }
 
 #[test]

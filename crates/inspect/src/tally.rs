@@ -119,7 +119,33 @@ impl All {
 #[derive(Default)]
 pub struct Local {
     counts: Counts,
-    scratch: Vec<u8>,
+    due: Vec<Due>,
+    /// The texts of what is due, one after another.
+    texts: Vec<u8>,
+}
+
+/// A string that is not counted yet. Most of the time that counting takes is waiting for memory, and
+/// where one follows the other at once the waits overlap.
+struct Due {
+    hashes: [u64; 2],
+    /// Where its text ends.
+    end: usize,
+    bytes: u64,
+    addr: u64,
+}
+
+impl Local {
+    /// As many strings are counted at once.
+    const MAX_DUE: usize = 256;
+
+    fn count_due(&mut self) {
+        let mut start = 0;
+        for Due { hashes, end, bytes, addr } in self.due.drain(..) {
+            self.counts.add(hashes, &self.texts[start..end], bytes, addr);
+            start = end;
+        }
+        self.texts.clear();
+    }
 }
 
 /// Texts and their counts.
@@ -186,22 +212,28 @@ impl Collect for Tally {
 
     fn string(&self, out: &mut Self::Out, string: &Found<'_>) {
         let local = out.get_or_insert_with(|| Box::new(self.idle().pop().unwrap_or_default()));
-        let Local { counts, scratch } = &mut **local;
-        let text = match self.alike {
-            Alike::Equal => string.text,
-            Alike::Template => {
-                scratch.clear();
-                template(&string.text[..string.text.len().min(2 * Self::MAX_TEXT)], scratch);
-                scratch
+        let Local { due, texts, .. } = &mut **local;
+        let start = texts.len();
+        match self.alike {
+            Alike::Equal => {
+                texts.extend_from_slice(&string.text[..string.text.len().min(Self::MAX_TEXT)]);
             }
-        };
-        let text = &text[..text.len().min(Self::MAX_TEXT)];
-        let hashes = self.hashers.each_ref().map(|hasher| hasher.hash_one(text));
-        counts.add(hashes, text, string.text.len() as u64, string.addr);
+            Alike::Template => {
+                template(&string.text[..string.text.len().min(2 * Self::MAX_TEXT)], texts);
+                texts.truncate(start + Self::MAX_TEXT);
+            }
+        }
+        let hashes = self.hashers.each_ref().map(|hasher| hasher.hash_one(&texts[start..]));
+        let (end, bytes, addr) = (texts.len(), string.text.len() as u64, string.addr);
+        due.push(Due { hashes, end, bytes, addr });
+        if due.len() >= Local::MAX_DUE {
+            local.count_due();
+        }
     }
 
     fn end_part(&self, out: &mut Self::Out) {
         let Some(mut local) = out.take() else { return };
+        local.count_due();
         if local.counts.weight() > Self::MAX_LOCAL.min(self.max_kept) {
             let counts = std::mem::take(&mut local.counts);
             let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal};
 use std::sync::Mutex;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use memdump_image::Hole;
 use memdump_inspect::scan::{Options, ScanError, Summary};
 use serde_json::{Value, json};
@@ -12,6 +12,7 @@ use super::target::Target;
 use crate::args::ProgressStyle;
 use crate::exit::{self, Exit, ListingClosed, UsageError};
 use crate::progress::Progress;
+use crate::signals::StopFlag;
 use crate::size::Human;
 
 /// How many holes are shown one by one.
@@ -36,25 +37,55 @@ pub(super) fn options(threads: Option<u8>) -> Options {
 }
 
 /// A moving line on standard error, where that is a terminal and output is not: the two would mix.
-pub(super) struct Moving(Mutex<Progress>);
+///
+/// A signal ends the scan in order, so that a process that was stopped or forked for it is let go.
+pub(super) struct Moving<'a> {
+    progress: Mutex<Progress>,
+    stop: &'a StopFlag,
+}
 
-impl Moving {
-    pub(super) fn new(target: &Target, quiet: bool) -> Self {
+impl<'a> Moving<'a> {
+    pub(super) fn new(target: &Target, quiet: bool, stop: &'a StopFlag) -> Self {
         let quiet = quiet || io::stdout().is_terminal();
-        Self(Mutex::new(Progress::new(ProgressStyle::Auto, quiet, target.plan.total())))
+        let progress = Progress::new(ProgressStyle::Auto, quiet, target.plan.total());
+        Self { progress: Mutex::new(progress), stop }
     }
 
-    pub(super) fn advance(&self, done: u64) {
-        if let Ok(mut progress) = self.0.lock() {
+    /// So many bytes more are done; an error where a signal asks to stop.
+    pub(super) fn advance(&self, done: u64) -> io::Result<()> {
+        if let Ok(mut progress) = self.progress.lock() {
             progress.advance(done);
+        }
+        match self.stop.is_set() {
+            true => Err(io::Error::other("stopped by a signal")),
+            false => Ok(()),
         }
     }
 
     pub(super) fn clear(&self) {
-        if let Ok(progress) = self.0.lock() {
+        if let Ok(progress) = self.progress.lock() {
             progress.clear();
         }
     }
+
+    /// What a scan came to, for [`ScanError`] and the listing.
+    pub(super) fn done(
+        &self,
+        result: Result<(), ScanError>,
+        target: &Target,
+    ) -> anyhow::Result<()> {
+        match result {
+            Err(_) if self.stop.is_set() => bail!("stopped by a signal"),
+            Err(error @ ScanError::Deliver(_)) => Err(error).context(ListingClosed),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", target.name)),
+            Ok(()) => Ok(()),
+        }
+    }
+}
+
+/// Watches for signals; to be called before a target is opened.
+pub(super) fn watch() -> anyhow::Result<StopFlag> {
+    StopFlag::install().context("cannot watch for signals")
 }
 
 /// Says beforehand what should be known of the target.
@@ -62,15 +93,6 @@ pub(super) fn introduce(target: &Target, quiet: bool) {
     tracing::info!("{}: {} to look at", target.name, Human(target.plan.total()));
     for note in target.notes.iter().filter(|_| !quiet) {
         eprintln!("memdump: {note}");
-    }
-}
-
-/// What a scan came to, for [`ScanError`] and the listing.
-pub(super) fn done(result: Result<(), ScanError>, target: &Target) -> anyhow::Result<()> {
-    match result {
-        Err(error @ ScanError::Deliver(_)) => Err(error).context(ListingClosed),
-        Err(error) => Err(error).with_context(|| format!("cannot read {}", target.name)),
-        Ok(()) => Ok(()),
     }
 }
 

@@ -15,6 +15,7 @@ use super::target::{self, Target};
 use crate::args::{EncodingArg, RadixArg, StringsArgs};
 use crate::exit::{Exit, ListingClosed};
 use crate::log;
+use crate::signals::StopFlag;
 use crate::size::Human;
 use crate::style::Palette;
 
@@ -24,11 +25,12 @@ const MAX_COUNTED: usize = 256 << 20;
 pub(crate) fn run(args: &StringsArgs) -> anyhow::Result<Exit> {
     log::init(args.target.of.verbose);
     look::run(|| {
+        let stop = look::watch()?;
         let target = target::open(&args.target.target, &args.target.of)?;
         look::introduce(&target, args.quiet);
         match args.unique || args.templates {
-            true => counted(args, &target),
-            false => listed(args, &target),
+            true => counted(args, &target, &stop),
+            false => listed(args, &target, &stop),
         }
     })
 }
@@ -40,7 +42,7 @@ fn wanted(args: &StringsArgs, in_parts: bool) -> Wanted {
     Wanted { encodings, min_len: args.min_len as usize, in_parts }
 }
 
-fn listed(args: &StringsArgs, target: &Target) -> anyhow::Result<Exit> {
+fn listed(args: &StringsArgs, target: &Target, stop: &StopFlag) -> anyhow::Result<Exit> {
     let is_terminal = io::stdout().is_terminal();
     let shown = Shown {
         places: Places { map: target.map(), palette: Palette::of(args.color) },
@@ -50,7 +52,7 @@ fn listed(args: &StringsArgs, target: &Target) -> anyhow::Result<Exit> {
         json: args.json,
         found: AtomicU64::new(0),
     };
-    let moving = Moving::new(target, args.quiet);
+    let moving = Moving::new(target, args.quiet, stop);
     let mut stdout = io::stdout();
     let (summary, result) = find(
         target.space(),
@@ -63,7 +65,7 @@ fn listed(args: &StringsArgs, target: &Target) -> anyhow::Result<Exit> {
     );
     moving.clear();
     let flushed = stdout.flush().map_err(ScanError::Deliver);
-    look::done(result.and(flushed), target)?;
+    moving.done(result.and(flushed), target)?;
     let found = shown.found.into_inner();
     if args.json {
         print(&look::summary_line(target, &summary, found))?;
@@ -135,10 +137,10 @@ impl Collect for Shown<'_> {
     }
 }
 
-fn counted(args: &StringsArgs, target: &Target) -> anyhow::Result<Exit> {
+fn counted(args: &StringsArgs, target: &Target, stop: &StopFlag) -> anyhow::Result<Exit> {
     let alike = if args.templates { Alike::Template } else { Alike::Equal };
     let tally = Tally::new(alike, MAX_COUNTED);
-    let moving = Moving::new(target, args.quiet);
+    let moving = Moving::new(target, args.quiet, stop);
     let (summary, result) = find(
         target.space(),
         &target.plan,
@@ -149,7 +151,7 @@ fn counted(args: &StringsArgs, target: &Target) -> anyhow::Result<Exit> {
         &|done| moving.advance(done),
     );
     moving.clear();
-    look::done(result, target)?;
+    moving.done(result, target)?;
     let (mut counted, others) = tally.into_counted();
     counted.sort_unstable_by(|a, b| {
         let rank = |counted: &Counted| match (args.templates, args.count) {

@@ -56,21 +56,21 @@ impl Search {
     }
 
     /// Finds all matches in the memory that `plan` names. `each` gets them in the order of addresses, and says whether to
-    /// go on; an error of it ends the search. `advance` is told how many bytes of memory are done.
+    /// go on; an error of it ends the search. `advance` is told how many bytes of memory are done; an error of it does so too.
     pub fn run(
         &self,
         space: &dyn AddressSpace,
         plan: &Plan,
         options: &Options,
         each: &mut (dyn FnMut(&Match<'_>) -> io::Result<bool> + Send),
-        advance: &(dyn Fn(u64) + Sync),
+        advance: &(dyn Fn(u64) -> io::Result<()> + Sync),
     ) -> (Summary, Result<(), ScanError>) {
         let mut is_stopped = false;
         // By matcher: where its last match ended, of those that do not overlap.
         let mut ends: BTreeMap<usize, u64> = BTreeMap::new();
         let (summary, result) =
             scan::scan(space, plan, options, self, &mut |part: &Part<'_>, places| {
-                advance(part.extent.len());
+                advance(part.extent.len())?;
                 let Content::Bytes(window) = &part.content else { return Ok(()) };
                 let mut tell = |places: Vec<Place>| -> io::Result<()> {
                     for place in places {

@@ -49,7 +49,7 @@ fn matches(
             all.push((found.addr, found.pattern, found.bytes.to_vec()));
             Ok(true)
         },
-        &|_| {},
+        &|_| Ok(()),
     );
     result.unwrap();
     all
@@ -179,7 +179,7 @@ fn more_matches_than_are_kept_at_once_are_all_told_of() {
             count += 1;
             Ok(count < 3_000_000)
         },
-        &|_| {},
+        &|_| Ok(()),
     );
     result.unwrap();
     assert_eq!(count, 3_000_000);

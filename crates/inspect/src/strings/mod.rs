@@ -68,7 +68,7 @@ pub trait Collect: Sync {
 }
 
 /// Finds all strings of the memory that `plan` names. `deliver` gets what became of them, in the order of
-/// addresses, and `advance` is told how many bytes of memory are done. An error of `deliver` ends the
+/// addresses, and `advance` is told how many bytes of memory are done. An error of either ends the
 /// search.
 pub fn find<C: Collect>(
     space: &dyn AddressSpace,
@@ -77,13 +77,13 @@ pub fn find<C: Collect>(
     wanted: &Wanted,
     collect: &C,
     deliver: &mut (dyn FnMut(C::Out) -> io::Result<()> + Send),
-    advance: &(dyn Fn(u64) + Sync),
+    advance: &(dyn Fn(u64) -> io::Result<()> + Sync),
 ) -> (Summary, Result<(), ScanError>) {
     let look = Strings { wanted, collect };
     let mut joiner = Joiner::new(wanted, collect);
     let (summary, result) =
         scan::scan(space, plan, options, &look, &mut |part: &Part<'_>, found| {
-            advance(part.extent.len());
+            advance(part.extent.len())?;
             joiner.part(part, found, deliver)
         });
     let result = result.and_then(|()| joiner.end(deliver).map_err(ScanError::Deliver));

@@ -76,7 +76,10 @@ fn found(
             }
             Ok(())
         },
-        &|len| *done.lock().unwrap() += len,
+        &|len| {
+            *done.lock().unwrap() += len;
+            Ok(())
+        },
     );
     result.unwrap();
     assert!(!is_open);

@@ -30,6 +30,7 @@ pub(crate) fn run(args: &SearchArgs) -> anyhow::Result<Exit> {
     look::run(|| {
         // Wrong patterns are told of before anything is opened.
         patterns::fixed(&args.what)?;
+        let stop = look::watch()?;
         let target = target::open(&args.target.target, &args.target.of)?;
         let patterns = patterns::all(&args.what, target.map())?;
         let context = if args.count { 0 } else { usize::from(args.context) };
@@ -48,7 +49,7 @@ pub(crate) fn run(args: &SearchArgs) -> anyhow::Result<Exit> {
         };
         let mut counts = vec![0_u64; patterns.len()];
         let mut found = 0;
-        let moving = Moving::new(&target, args.quiet);
+        let moving = Moving::new(&target, args.quiet, &stop);
         let (summary, result) = search.run(
             target.space(),
             &target.plan,
@@ -65,7 +66,7 @@ pub(crate) fn run(args: &SearchArgs) -> anyhow::Result<Exit> {
         );
         moving.clear();
         let flushed = lines.flush().map_err(ScanError::Deliver);
-        look::done(result.and(flushed), &target)?;
+        moving.done(result.and(flushed), &target)?;
         if args.count {
             print(&counted(args, &patterns, &counts))?;
         }
