@@ -222,7 +222,7 @@ fn table(runs: &[(Runs, Runs)], agree: &[bool], rounds: usize) -> String {
             (true, false) => "no",
         };
         table += &format!(
-            "| {} | `{}` | {} | `{}` | {} | {:.1} | {:.1} | {same} | {:.1} MiB |\n",
+            "| {} | `{}` | {} | `{}` | {} | {:.2} | {:.2} | {same} | {:.1} MiB |\n",
             pair.about,
             pair.peer.name,
             seconds(peer),
