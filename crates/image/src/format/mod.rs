@@ -175,7 +175,12 @@ pub fn open(file: Arc<dyn ReadAt>, rigor: Rigor) -> Result<Opened, OpenError> {
         }
         return Err(OpenError::Unknown { head: head[..read.min(8)].to_vec() });
     };
-    Ok(Opened { format, codec, image: open(unpacked, rigor)? })
+    let image = open(unpacked, rigor)?;
+    // Files of two formats begin alike: cores of processes and ELF images of machines.
+    let space = image.space.map().space();
+    let holder = || FORMATS.iter().find(|row| row.open.is_some() && (row.holds)(space));
+    let format = if (format.holds)(space) { format } else { holder().unwrap_or(format) };
+    Ok(Opened { format, codec, image })
 }
 
 /// An image, and what it was found to be.

@@ -49,8 +49,8 @@ pub(super) struct Joiner<'a, C: Collect> {
     collect: &'a C,
     /// For each encoding.
     pending: Vec<Option<Pending>>,
-    /// What waits for a pending string before it.
-    waiting: BTreeMap<(u64, Encoding), C::Out>,
+    /// What waits for a pending string before it: single strings, and without an encoding those of a part that begins there.
+    waiting: BTreeMap<(u64, Option<Encoding>), C::Out>,
     /// The address after the last part, where its strings may go on.
     next: Option<u64>,
 }
@@ -83,8 +83,9 @@ impl<'a, C: Collect> Joiner<'a, C> {
             }
             begun.push(end.open);
         }
+        self.waiting.insert((part.extent.start(), None), out);
         self.flush(sink)?;
-        sink(out)?;
+        let late = late.into_iter().map(|((addr, encoding), out)| ((addr, Some(encoding)), out));
         self.waiting.extend(late);
         for (pending, begun) in self.pending.iter_mut().zip(begun) {
             if let Some((addr, text)) = begun {
@@ -155,7 +156,7 @@ impl<'a, C: Collect> Joiner<'a, C> {
         };
         self.collect.string(&mut out, &found);
         self.collect.end_part(&mut out);
-        self.waiting.insert((pending.addr, encoding), out);
+        self.waiting.insert((pending.addr, Some(encoding)), out);
     }
 
     /// Hands on what no pending string comes before.
