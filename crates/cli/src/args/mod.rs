@@ -66,8 +66,8 @@ pub(crate) enum Command {
     Process(Box<ProcessArgs>),
     /// Turn an image into one of another format, or of a part of it
     Convert(Box<ConvertArgs>),
-    /// Show what an image is, of what, and how complete
-    Info(InfoArgs),
+    /// Show what an image is, of what, and how complete; or a process, or the machine
+    Info(Box<InfoArgs>),
     /// Show whether an image is still what was taken, by its manifest
     Verify(VerifyArgs),
     /// Show what would be dumped, region by region; reads no memory
@@ -545,18 +545,16 @@ Examples:
   memdump info --scan ram.avml                … and whether all of it can be read
   memdump info --salvage core.1234            what is left of an image that is cut short
   memdump info vmcore.1 --part vmcore.2       the files of makedumpfile --split
+  memdump info 1234                           a running process; also kernel, physical
 
 Exit status: 0 complete, 1 failed, 2 wrong usage, 3 the image is damaged or cut short.";
 
-/// Show what an image is.
+/// Show what an image is, or a process or the machine.
 ///
 /// An image that is damaged or cut short is refused with what is wrong; --salvage shows what is left of it.
 #[derive(Args, Debug)]
 #[command(after_help = INFO_EXAMPLES)]
 pub(crate) struct InfoArgs {
-    /// The image
-    #[arg(value_name = "IMAGE")]
-    pub(crate) image: PathBuf,
     /// Read all of it: find damage, count pages of zeros
     #[arg(long)]
     pub(crate) scan: bool,
@@ -564,7 +562,7 @@ pub(crate) struct InfoArgs {
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) input: InputArgs,
+    pub(crate) target: TargetArgs,
 }
 
 #[derive(Args, Debug)]

@@ -8,7 +8,7 @@ use anyhow::Context;
 use memdump_image::codec::{CODECS, Codec};
 use memdump_image::format::Format;
 use memdump_image::{
-    CopyOptions, Extent, ExtentSet, Hole, MemoryMap, Plan, Space, Summary, Totals,
+    AddressSpace, CopyOptions, Extent, ExtentSet, Hole, MemoryMap, Plan, Space, Summary, Totals,
 };
 use memdump_sink::Request;
 
@@ -76,7 +76,7 @@ pub(crate) fn run(args: &ConvertArgs) -> anyhow::Result<Exit> {
     }
 
     let opened = opened.without(&args.exclude)?;
-    let present = survey(&opened, &map);
+    let present = survey(&*opened.image.space, &map);
     let mut plan = Plan::whole(map, opened.page_size(), opened.image.facts.clone());
     if let Space::Process(_) = plan.map.space() {
         plan.left_out = present.absent;
@@ -170,21 +170,21 @@ fn select(args: &ConvertArgs, map: &MemoryMap) -> anyhow::Result<MemoryMap> {
     Ok(wanted)
 }
 
-/// What an image has content for.
+/// What there is content for.
 pub(super) struct Present {
     pub(super) absent: ExtentSet,
     /// The same with the causes.
     pub(super) holes: Totals,
 }
 
-/// Finds out what of `map` the image has content for, by its tables alone.
-pub(super) fn survey(opened: &Opened, map: &MemoryMap) -> Present {
+/// Finds out what of `map` there is content for, without reading memory.
+pub(super) fn survey(space: &dyn AddressSpace, map: &MemoryMap) -> Present {
     let mut absent = Vec::new();
     let mut holes = Totals::default();
     for region in map.regions() {
         let mut rest = Some(region.extent);
         while let Some(here) = rest {
-            let Ok(runs) = opened.image.space.survey(here) else { break };
+            let Ok(runs) = space.survey(here) else { break };
             for run in &runs {
                 if let memdump_image::Presence::Nothing(cause) = run.presence {
                     absent.push(run.extent);

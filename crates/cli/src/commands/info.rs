@@ -1,13 +1,17 @@
-//! `memdump info`: what an image is, from when and of what, and how complete.
+//! `memdump info`: what an image is, from when and of what, and how complete; or live memory.
 
 use std::fmt::Write;
+use std::path::Path;
 
-use memdump_image::{Cause, Hole, Presence, ReadError, VmCoreInfo};
+use memdump_image::{
+    AddressSpace, Cause, Extent, Facts, Hole, MemoryMap, Presence, ReadError, Run, Totals,
+    VmCoreInfo,
+};
 use serde_json::json;
 
 use super::convert::survey;
 use super::open::{self, Opened};
-use super::print;
+use super::{print, target};
 use crate::args::InfoArgs;
 use crate::exit::Exit;
 use crate::log;
@@ -19,14 +23,55 @@ const SHOWN_REGIONS: usize = 40;
 const PIECE_LEN: usize = 1 << 20;
 
 pub(crate) fn run(args: &InfoArgs) -> anyhow::Result<Exit> {
-    log::init(0);
-    let opened = open::open(&args.image, &args.input)?;
-    let present = survey(&opened, opened.map());
-    let scanned = args.scan.then(|| scan(&opened));
-    let report = Report { opened: &opened, holes: present.holes.by_cause().collect(), scanned };
+    log::init(args.target.of.verbose);
+    let name = &args.target.target;
+    if target::is_file(name) {
+        let opened = open::open(Path::new(name), &args.target.of.image)?;
+        let subject = Subject {
+            file: Some(&opened),
+            name: name.to_string_lossy().into_owned(),
+            space: &*opened.image.space,
+            map: opened.map().clone(),
+            facts: &opened.image.facts,
+            page_size: opened.page_size(),
+            problems: opened.problems(),
+        };
+        return report(args, &subject);
+    }
+    let target = target::open(name, &args.target.of)?;
+    let subject = Subject {
+        file: None,
+        name: target.name.clone(),
+        space: target.space(),
+        map: target.plan.map.subtract(&target.plan.left_out),
+        facts: &target.plan.facts,
+        page_size: target.plan.page_size,
+        problems: target.notes.clone(),
+    };
+    report(args, &subject)
+}
+
+fn report(args: &InfoArgs, subject: &Subject<'_>) -> anyhow::Result<Exit> {
+    let present = survey(subject.space, &subject.map);
+    let scanned = args.scan.then(|| scan(subject));
+    let report = Report { subject, holes: present.holes.by_cause().collect(), scanned };
     print(&if args.json { report.json() } else { report.text() })?;
     let damage = report.scanned.as_ref().is_some_and(|scanned| !scanned.damage.is_empty());
-    Ok(if damage || !opened.image.problems.is_empty() { Exit::Incomplete } else { Exit::Complete })
+    let is_damaged = damage || subject.file.is_some() && !subject.problems.is_empty();
+    Ok(if is_damaged { Exit::Incomplete } else { Exit::Complete })
+}
+
+/// What is told of.
+struct Subject<'a> {
+    /// The image; none of a live process or machine.
+    file: Option<&'a Opened>,
+    name: String,
+    space: &'a dyn AddressSpace,
+    map: MemoryMap,
+    facts: &'a Facts,
+    page_size: u64,
+    /// What is wrong with an image; what else should be known of live memory.
+    problems: Vec<String>,
 }
 
 /// What reading all of it has shown.
@@ -38,7 +83,7 @@ struct Scanned {
 }
 
 struct Report<'a> {
-    opened: &'a Opened,
+    subject: &'a Subject<'a>,
     /// Bytes without content, by cause.
     holes: Vec<(Cause, u64)>,
     scanned: Option<Scanned>,
@@ -46,12 +91,11 @@ struct Report<'a> {
 
 impl Report<'_> {
     fn present(&self) -> u64 {
-        self.opened.map().total() - self.holes.iter().map(|(_, bytes)| bytes).sum::<u64>()
+        self.subject.map.total() - self.holes.iter().map(|(_, bytes)| bytes).sum::<u64>()
     }
 
     fn json(&self) -> String {
-        let Opened { size, codec, format, image, .. } = self.opened;
-        let map = self.opened.map();
+        let Subject { file, map, facts, page_size, problems, .. } = self.subject;
         let regions = map.regions().iter().map(|region| {
             json!({
                 "start": region.extent.start(),
@@ -61,19 +105,18 @@ impl Report<'_> {
                 "counterpart": region.counterpart,
             })
         });
-        let facts = &image.facts;
         let holes = self.holes.iter().map(|(cause, bytes)| (cause.name().to_owned(), json!(bytes)));
         let object = json!({
-            "format": format.name,
-            "compression": codec.map(|codec| codec.name),
-            "file_size": size,
+            "format": file.map(|file| file.format.name),
+            "compression": file.and_then(|file| file.codec).map(|codec| codec.name),
+            "file_size": file.map(|file| file.size),
             "space": map.space().to_string(),
             "host": facts.host,
             "release": facts.release,
             "version": facts.version,
             "taken": facts.taken.map(|taken| taken.as_secs_f64()),
             "machine": facts.machine,
-            "page_size": self.opened.page_size(),
+            "page_size": page_size,
             "process": facts.process.as_ref().map(|process| json!({
                 "pid": process.pid,
                 "name": String::from_utf8_lossy(&process.name),
@@ -84,37 +127,47 @@ impl Report<'_> {
             "present": self.present(),
             "holes": holes.collect::<serde_json::Map<_, _>>(),
             "zero": self.scanned.as_ref().map(|scanned| scanned.zero),
-            "problems": self.opened.problems(),
+            "problems": problems,
             "damage": self.scanned.as_ref().map(|scanned| super::write::json_holes(&scanned.damage)),
             "regions": regions.collect::<Vec<_>>(),
         });
         format!("{object}\n")
     }
 
-    /// How many threads a core has registers of: NT_PRSTATUS notes.
+    /// How many threads a core has registers of (NT_PRSTATUS notes), or a live process has.
     fn threads(&self) -> usize {
-        let notes = self.opened.image.facts.elf_notes.as_deref().unwrap_or_default();
+        let Subject { file, facts, .. } = self.subject;
+        if let (None, Some(process)) = (file, &facts.process) {
+            let tasks = std::fs::read_dir(format!("/proc/{}/task", process.pid));
+            return tasks.map_or(process.threads.len(), Iterator::count);
+        }
+        let notes = facts.elf_notes.as_deref().unwrap_or_default();
         memdump_image::format::notes(notes)
             .filter(|note| note.name == b"CORE" && note.kind == NT_PRSTATUS)
             .count()
     }
 
     fn text(&self) -> String {
-        let Opened { size, codec, format, image, .. } = self.opened;
-        let map = self.opened.map();
-        let facts = &image.facts;
+        let Subject { file, name, map, facts, page_size, problems, .. } = self.subject;
         let mut text = String::new();
         let mut line = |key: &str, value: String| {
             let _ = writeln!(text, "{key:<12} {value}");
         };
-        let packed =
-            codec.map_or(String::new(), |codec| format!(", compressed with {}", codec.name));
-        line("format", format!("{}{packed}", format.name));
-        line("opened by", format.opened_by.to_owned());
+        match file {
+            Some(Opened { format, codec, .. }) => {
+                let packed = codec
+                    .map_or(String::new(), |codec| format!(", compressed with {}", codec.name));
+                line("format", format!("{}{packed}", format.name));
+                line("opened by", format.opened_by.to_owned());
+            }
+            None => line("live", name.clone()),
+        }
         line("memory of", map.space().to_string());
         if let Some(process) = &facts.process {
             let name = String::from_utf8_lossy(&process.name);
-            line("process", format!("{} ({name}), {} threads", process.pid, self.threads()));
+            let (pid, threads) = (process.pid, self.threads());
+            let plural = if threads == 1 { "" } else { "s" };
+            line("process", format!("{pid} ({name}), {threads} thread{plural}"));
         }
         for (key, value) in [
             ("host", &facts.host),
@@ -130,19 +183,24 @@ impl Report<'_> {
         if let Some(taken) = taken.and_then(|taken| jiff::Timestamp::from_second(taken).ok()) {
             line("taken", taken.to_string());
         }
-        line("page size", Human(self.opened.page_size()).to_string());
+        line("page size", Human(*page_size).to_string());
         let time = facts.vmcoreinfo.as_ref().and_then(|info| info.get("CRASHTIME"));
         if let Some(time) = time {
             line("crashed", format!("{time} s since 1970"));
         }
-        line("file", Human(*size).to_string());
-        let ratio = self.present() as f64 / (*size).max(1) as f64;
-        line("memory", format!("{}, {ratio:.2} times the file", Human(self.present())));
+        match file {
+            Some(Opened { size, .. }) => {
+                line("file", Human(*size).to_string());
+                let ratio = self.present() as f64 / (*size).max(1) as f64;
+                line("memory", format!("{}, {ratio:.2} times the file", Human(self.present())));
+            }
+            None => line("memory", Human(self.present()).to_string()),
+        }
         for (cause, bytes) in &self.holes {
             line("not in it", format!("{}: {cause}", Human(*bytes)));
         }
-        for problem in self.opened.problems() {
-            line("problem", problem);
+        for problem in problems {
+            line(if file.is_some() { "problem" } else { "note" }, problem.clone());
         }
         match &self.scanned {
             Some(Scanned { zero, damage }) => {
@@ -181,56 +239,63 @@ impl Report<'_> {
 /// `NT_PRSTATUS` (`include/uapi/linux/elf.h`).
 const NT_PRSTATUS: u32 = 1;
 
-/// Reads all that the image has.
-fn scan(opened: &Opened) -> Scanned {
-    let page = opened.page_size();
-    let space = &*opened.image.space;
+/// Reads all that there is, and nothing that is known to be absent: it would be faulted into a live process.
+fn scan(subject: &Subject<'_>) -> Scanned {
+    let Subject { space, map, .. } = subject;
     let mut scanned = Scanned { zero: 0, damage: Vec::new() };
-    let mut holes = memdump_image::Totals::default();
-    let mut piece = vec![0; PIECE_LEN];
-    for region in opened.map().regions() {
-        let mut at = region.extent.start();
-        while at < region.extent.end() {
-            let left = region.extent.end() - at;
-            let len = PIECE_LEN.min(usize::try_from(left).unwrap_or(usize::MAX));
-            match space.read_at(at, &mut piece[..len]) {
-                Ok(read) => {
-                    let pages = piece[..read].chunks(page as usize);
-                    let zero = pages.filter(|page| page.iter().all(|&byte| byte == 0));
-                    scanned.zero += zero.map(|page| page.len() as u64).sum::<u64>();
-                    at += read as u64;
-                }
-                Err(error) => {
-                    // The read may fail for what lies behind the first page.
-                    let step = (page - at % page).min(left);
-                    let now = &mut piece[..step as usize];
-                    if let Ok(read) = space.read_at(at, now) {
-                        at += read as u64;
-                        continue;
-                    }
-                    let cause = match error {
-                        ReadError::Fault { cause, .. } => cause,
-                        ReadError::Io(_) => Cause::Damaged,
-                    };
-                    if !is_told(opened, at)
-                        && let Ok(extent) = memdump_image::Extent::with_len(at, step)
-                    {
-                        holes.add(Hole { extent, cause });
-                    }
-                    at += step;
+    let mut holes = Totals::default();
+    for region in map.regions() {
+        let mut rest = Some(region.extent);
+        while let Some(here) = rest {
+            let whole = || vec![Run { extent: here, presence: Presence::Memory }];
+            let runs = space.survey(here).unwrap_or_else(|_| whole());
+            for run in &runs {
+                match run.presence {
+                    Presence::Zero => scanned.zero += run.extent.len(),
+                    Presence::Nothing(_) => {}
+                    _ => read_run(subject, *run, &mut scanned.zero, &mut holes),
                 }
             }
+            let end = runs.last().map_or(here.end(), |run| run.extent.end());
+            rest = Extent::half_open(end, here.end()).ok();
         }
     }
     scanned.damage = holes.listed().to_vec();
     scanned
 }
 
-/// Whether the image itself says that it has nothing there.
-fn is_told(opened: &Opened, addr: u64) -> bool {
-    let here = memdump_image::Extent::with_len(addr, 1);
-    let runs = here.ok().and_then(|here| opened.image.space.survey(here).ok());
-    runs.is_some_and(
-        |runs| matches!(runs.first(), Some(run) if matches!(run.presence, Presence::Nothing(_))),
-    )
+/// Reads a run: how much of it is pages of zeros, and what cannot be read.
+fn read_run(subject: &Subject<'_>, run: Run, zero: &mut u64, holes: &mut Totals) {
+    let page = subject.page_size;
+    let mut piece = vec![0; PIECE_LEN];
+    let mut rest = Some(run.extent);
+    // After a read that failed: it may have failed for what lies behind the first page.
+    let mut is_single = false;
+    while let Some(here) = rest {
+        let step = if is_single { page - here.start() % page } else { PIECE_LEN as u64 };
+        let now = here.split_at(step).0.unwrap_or(here);
+        let buf = &mut piece[..now.len() as usize];
+        let done = match subject.space.read_runs(&[Run { extent: now, ..run }], buf) {
+            Ok(read) => {
+                let pages = buf[..read].chunks(page as usize);
+                let zeros = pages.filter(|page| page.iter().all(|&byte| byte == 0));
+                *zero += zeros.map(|page| page.len() as u64).sum::<u64>();
+                is_single = false;
+                read as u64
+            }
+            Err(_) if !is_single => {
+                is_single = true;
+                0
+            }
+            Err(error) => {
+                let cause = match error {
+                    ReadError::Fault { cause, .. } => cause,
+                    ReadError::Io(_) => Cause::Damaged,
+                };
+                holes.add(Hole { extent: now, cause });
+                now.len()
+            }
+        };
+        rest = here.split_at(done).1;
+    }
 }

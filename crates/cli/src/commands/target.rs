@@ -68,11 +68,9 @@ impl Target {
 /// # Errors
 /// When it cannot be opened; each error says what to do.
 pub(super) fn open(target: &OsStr, args: &TargetOptions) -> anyhow::Result<Target> {
-    let mut opened = match target.to_str() {
-        Some("kernel") => machine(args, true)?,
-        Some("physical") => machine(args, false)?,
-        Some(digits) if is_number(digits) => process(digits, args)?,
-        _ => file(Path::new(target), args)?,
+    let mut opened = match live(target, args)? {
+        Some(live) => live,
+        None => file(Path::new(target), args)?,
     };
     if !args.kind.is_empty() {
         let chosen = of_kinds(&args.kind, &opened.plan.map)?;
@@ -84,6 +82,23 @@ pub(super) fn open(target: &OsStr, args: &TargetOptions) -> anyhow::Result<Targe
     let left_out = &opened.plan.left_out;
     opened.omitted.retain(|hole| left_out.find(hole.extent.start()).is_none());
     Ok(opened)
+}
+
+/// Opens what is no file: a process, the machine.
+fn live(target: &OsStr, args: &TargetOptions) -> anyhow::Result<Option<Target>> {
+    Ok(match target.to_str() {
+        _ if is_file(target) => None,
+        Some("kernel") => Some(machine(args, true)?),
+        Some("physical") => Some(machine(args, false)?),
+        Some(digits) => Some(process(digits, args)?),
+        None => None,
+    })
+}
+
+/// Whether it is a path, and no process and not the machine.
+pub(super) fn is_file(target: &OsStr) -> bool {
+    let is_live = |text: &str| matches!(text, "kernel" | "physical") || is_number(text);
+    !target.to_str().is_some_and(is_live)
 }
 
 fn is_number(text: &str) -> bool {
