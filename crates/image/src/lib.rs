@@ -24,6 +24,7 @@ mod page_tables;
 mod plan;
 mod read_at;
 mod space;
+mod zero;
 
 /// How the copy reads: for whoever looks at memory without copying it.
 pub mod blocks {
@@ -40,3 +41,4 @@ pub use page_tables::{PageTables, PageTablesError, Translation};
 pub use plan::Plan;
 pub use read_at::ReadAt;
 pub use space::{AddressSpace, Presence, ReadError, Run};
+pub use zero::is_zero;

@@ -9,6 +9,7 @@ use memdump_image::codec::{CODECS, Codec};
 use memdump_image::format::Format;
 use memdump_image::{
     AddressSpace, CopyOptions, Extent, ExtentSet, Hole, MemoryMap, Plan, Space, Summary, Totals,
+    is_zero,
 };
 use memdump_sink::Request;
 
@@ -215,7 +216,7 @@ fn repack(job: &Job, opened: &Opened) -> anyhow::Result<Exit> {
                     "cannot read the image at offset {at:#x}; --salvage takes what is whole of it"
                 )
             })?;
-            match piece.iter().all(|&byte| byte == 0) {
+            match is_zero(piece) {
                 true => output.zeros(now as u64),
                 false => output.write_all(piece),
             }

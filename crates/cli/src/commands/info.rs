@@ -5,7 +5,7 @@ use std::path::Path;
 
 use memdump_image::{
     AddressSpace, Cause, Extent, Facts, Hole, MemoryMap, Presence, ReadError, Run, Totals,
-    VmCoreInfo,
+    VmCoreInfo, is_zero,
 };
 use serde_json::json;
 
@@ -278,7 +278,7 @@ fn read_run(subject: &Subject<'_>, run: Run, zero: &mut u64, holes: &mut Totals)
         let done = match subject.space.read_runs(&[Run { extent: now, ..run }], buf) {
             Ok(read) => {
                 let pages = buf[..read].chunks(page as usize);
-                let zeros = pages.filter(|page| page.iter().all(|&byte| byte == 0));
+                let zeros = pages.filter(|page| is_zero(page));
                 *zero += zeros.map(|page| page.len() as u64).sum::<u64>();
                 is_single = false;
                 read as u64

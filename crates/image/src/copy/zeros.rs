@@ -1,7 +1,7 @@
 //! Pages of zeros, told from others after they were read, where they are to be left out.
 
 use super::narrow::{Found, Piece};
-use crate::{Cause, Extent};
+use crate::{Cause, Extent, is_zero};
 
 /// Splits off the pages of `buffer` that hold nothing but zeros, as holes.
 pub(super) fn leave_out(pieces: Vec<Piece>, buffer: &[u8], page_size: u64) -> Vec<Piece> {
@@ -26,7 +26,7 @@ fn split_piece(extent: Extent, at: usize, buffer: &[u8], page_size: u64, split: 
             return;
         };
         rest = after;
-        let is_zero = buffer[at..at + page.len() as usize].iter().all(|&byte| byte == 0);
+        let is_zero = is_zero(&buffer[at..at + page.len() as usize]);
         let found = if is_zero { Found::Hole(Cause::ZeroPage) } else { Found::Bytes(at) };
         let last = split.last_mut().filter(|last| {
             let same = matches!(last.found, Found::Bytes(_)) != is_zero;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::io;
 
 use memdump_image::blocks::{Blocks, Found as Piece, read_block};
-use memdump_image::{Cause, CopyError, Extent, Facts, MemoryMap, Plan, Region, RegionKind};
+use memdump_image::{
+    Cause, CopyError, Extent, Facts, MemoryMap, Plan, Region, RegionKind, is_zero,
+};
 
 use super::matching::{Matching, Segment};
 use super::{Change, Event, LINE, Listener, Options, Pages, Side};
@@ -344,9 +346,4 @@ fn full_pages(addr: u64, bytes: &[u8], page_size: u64) -> u64 {
     let (head, rest) = bytes.split_at(first.min(bytes.len()));
     let pages = rest.chunks(usize::try_from(page_size).unwrap_or(usize::MAX)).chain([head]);
     pages.filter(|page| !is_zero(page)).map(|page| page.len() as u64).sum()
-}
-
-fn is_zero(bytes: &[u8]) -> bool {
-    let (chunks, rest) = bytes.as_chunks::<64>();
-    chunks.iter().all(|chunk| *chunk == [0; 64]) && rest.iter().all(|&byte| byte == 0)
 }

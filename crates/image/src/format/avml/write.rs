@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::mem;
+use std::sync::OnceLock;
 
 use memchr::memmem;
 use rayon::prelude::*;
@@ -16,7 +17,7 @@ use super::super::{ImageWriter, Output, lime};
 use super::{
     CHUNK_LEN, COMPRESSED, IDENTIFIER, MAGIC, MAX_RECORD_LEN, TRAILER_LEN, VERSION, blocks,
 };
-use crate::{Chunk, Content, Extent, Plan};
+use crate::{Chunk, Content, Extent, Plan, is_zero};
 
 pub(super) struct Writer<'a> {
     output: &'a mut dyn Output,
@@ -233,6 +234,17 @@ fn cut(memory: &[u8]) -> Vec<&[u8]> {
 /// One chunk of a stream (`framing_format.txt` of snappy, 4.2): always as compressed, though it may be longer than its memory, as
 /// Volatility 3 fails to read inside chunks that are stored.
 fn frame(encoder: &mut Encoder, memory: &[u8]) -> io::Result<Vec<u8>> {
+    // Much memory is zeros: it is compressed once.
+    static ZEROS: OnceLock<Vec<u8>> = OnceLock::new();
+    let is_zeros = memory.len() == CHUNK_LEN && is_zero(memory);
+    if let Some(zeros) = ZEROS.get().filter(|_| is_zeros) {
+        return Ok(zeros.clone());
+    }
+    let chunk = compress(encoder, memory)?;
+    Ok(if is_zeros { ZEROS.get_or_init(|| chunk).clone() } else { chunk })
+}
+
+fn compress(encoder: &mut Encoder, memory: &[u8]) -> io::Result<Vec<u8>> {
     const HEADER_LEN: usize = 8;
     let mut chunk = vec![0; HEADER_LEN + snap::raw::max_compress_len(memory.len())];
     let len = encoder.compress(memory, &mut chunk[HEADER_LEN..])?;

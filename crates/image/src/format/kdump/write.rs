@@ -14,7 +14,7 @@ use super::dumped::Dumped;
 use super::layout::{Layout, frame_extent};
 use super::target::Target;
 use super::{DESCRIPTOR_LEN, INCOMPLETE, at};
-use crate::{Cause, Chunk, Content, Extent, ExtentSet, Plan};
+use crate::{Cause, Chunk, Content, Extent, ExtentSet, Plan, is_zero};
 
 /// Bytes of descriptors that are written at a time.
 const GATHER_LEN: usize = 1 << 20;
@@ -318,11 +318,6 @@ impl Packed {
         let pages = pages.collect::<io::Result<_>>()?;
         Ok(Self { bytes, pages })
     }
-}
-
-/// Most pages that are not zeros say so in their first bytes.
-fn is_zero(page: &[u8]) -> bool {
-    page.chunks(256).all(|part| part.iter().fold(0, |all, byte| all | byte) == 0)
 }
 
 /// Descriptors on their way out.
