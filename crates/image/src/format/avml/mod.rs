@@ -13,7 +13,7 @@ mod write;
 pub(super) use read::open;
 
 use super::{Format, Holes, lime};
-use crate::{Extent, Space};
+use crate::{CopyOptions, Extent, Space};
 
 pub(super) const FORMAT: Format = Format {
     name: "avml",
@@ -23,8 +23,7 @@ pub(super) const FORMAT: Format = Format {
     holds: |space| space == Space::Physical,
     // The most is a LiME record for every block.
     size: |plan| {
-        let blocks =
-            lime::spans(plan).iter().map(|span| span.len().div_ceil(BLOCK_LEN)).sum::<u64>();
+        let blocks = lime::spans(plan).iter().map(|span| span.len() / BLOCK_LEN + 2).sum::<u64>();
         lime::spans(plan).total() + blocks * lime::HEADER_LEN
     },
     compresses: true,
@@ -37,8 +36,8 @@ pub(super) const FORMAT: Format = Format {
 /// The magic, as it stands in the file.
 const MAGIC: [u8; 4] = *b"AVML";
 const VERSION: u32 = 2;
-/// Memory in one record, as a rule: what is being compressed stays in the CPU's cache.
-const BLOCK_LEN: u64 = 4 << 20;
+/// Memory in one record, as a rule: what is read at a time, so that it is compressed where it lies.
+const BLOCK_LEN: u64 = CopyOptions::DEFAULT_READ_SIZE as u64;
 /// Memory in one record at most. AVML writes 16 MiB and reads any length; this much is kept until it shrinks.
 const MAX_RECORD_LEN: u64 = 32 << 20;
 /// Memory in one chunk at most (`framing_format.txt`, 4.2).
@@ -53,11 +52,12 @@ const FIRST_SKIPPABLE: u8 = 0x80;
 /// The length of the stream, after it.
 const TRAILER_LEN: u64 = 8;
 
-/// The parts of a span that stand in a record each.
+/// The parts of a span that stand in a record each: cut at multiples of [`BLOCK_LEN`], as reads are.
 fn blocks(span: Extent) -> impl Iterator<Item = Extent> {
     let mut rest = Some(span);
     std::iter::from_fn(move || {
-        let (block, after) = rest?.split_at(BLOCK_LEN);
+        let here = rest?;
+        let (block, after) = here.split_at(BLOCK_LEN - here.start() % BLOCK_LEN);
         rest = after;
         block
     })

@@ -129,12 +129,18 @@ impl<'a> Writer<'a> {
             let (now, after) = here.split_at(block.end() - here.start());
             let now = now.map_or(0, Extent::len) as usize;
             let done = (here.start() - addr) as usize;
+            rest = after;
+            if let Some(bytes) = bytes.filter(|_| now as u64 == block.len()) {
+                // A block that comes whole is compressed where it lies.
+                self.put_record(Record::new(block, &bytes[done..done + now])?)?;
+                self.block = self.ahead.pop_front();
+                continue;
+            }
             self.memory.resize((here.start() - block.start()) as usize, 0);
             match bytes {
                 Some(bytes) => self.memory.extend_from_slice(&bytes[done..done + now]),
                 None => self.memory.resize(self.memory.len() + now, 0),
             }
-            rest = after;
         }
         Ok(())
     }
@@ -161,9 +167,9 @@ impl ImageWriter for Writer<'_> {
 
 impl Record {
     fn new(extent: Extent, memory: &[u8]) -> io::Result<Self> {
-        let chunks: io::Result<Vec<_>> =
-            cut(memory).into_par_iter().map_init(Encoder::new, frame).collect();
-        let chunks = chunks?;
+        let scratch = || (Encoder::new(), Vec::new());
+        let chunks = cut(memory).into_par_iter().map_init(scratch, frame);
+        let chunks = chunks.collect::<io::Result<Vec<_>>>()?;
         let len = chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
         let len = len + IDENTIFIER.len() as u64;
         let mut record = Self { extent, len, place: None, chunks, memory: Vec::new() };
@@ -231,28 +237,32 @@ fn cut(memory: &[u8]) -> Vec<&[u8]> {
     chunks
 }
 
-/// One chunk of a stream (`framing_format.txt` of snappy, 4.2): always as compressed, though it may be longer than its memory, as
-/// Volatility 3 fails to read inside chunks that are stored.
-fn frame(encoder: &mut Encoder, memory: &[u8]) -> io::Result<Vec<u8>> {
-    // Much memory is zeros: it is compressed once.
+/// One chunk of a stream; much memory is zeros, which are compressed once.
+fn frame((encoder, scratch): &mut (Encoder, Vec<u8>), memory: &[u8]) -> io::Result<Vec<u8>> {
     static ZEROS: OnceLock<Vec<u8>> = OnceLock::new();
     let is_zeros = memory.len() == CHUNK_LEN && is_zero(memory);
     if let Some(zeros) = ZEROS.get().filter(|_| is_zeros) {
         return Ok(zeros.clone());
     }
-    let chunk = compress(encoder, memory)?;
+    let chunk = compress(encoder, scratch, memory)?.to_vec();
     Ok(if is_zeros { ZEROS.get_or_init(|| chunk).clone() } else { chunk })
 }
 
-fn compress(encoder: &mut Encoder, memory: &[u8]) -> io::Result<Vec<u8>> {
+/// A chunk (`framing_format.txt` of snappy, 4.2), always as compressed, though it may be longer than its memory: Volatility 3 fails to
+/// read inside chunks that are stored.
+fn compress<'s>(
+    encoder: &mut Encoder,
+    scratch: &'s mut Vec<u8>,
+    memory: &[u8],
+) -> io::Result<&'s [u8]> {
     const HEADER_LEN: usize = 8;
-    let mut chunk = vec![0; HEADER_LEN + snap::raw::max_compress_len(memory.len())];
-    let len = encoder.compress(memory, &mut chunk[HEADER_LEN..])?;
-    chunk.truncate(HEADER_LEN + len);
+    scratch.resize(HEADER_LEN + snap::raw::max_compress_len(CHUNK_LEN), 0);
+    let (header, content) = scratch.split_at_mut(HEADER_LEN);
+    let len = encoder.compress(memory, content)?;
     // The type stands below the length, which is of the checksum and what follows.
     let word = u32::from(COMPRESSED) | (4 + len as u32) << 8;
     let checksum = crc32c::crc32c(memory).rotate_right(15).wrapping_add(0xa282_ead8);
-    chunk[..4].copy_from_slice(&word.to_le_bytes());
-    chunk[4..HEADER_LEN].copy_from_slice(&checksum.to_le_bytes());
-    Ok(chunk)
+    header[..4].copy_from_slice(&word.to_le_bytes());
+    header[4..].copy_from_slice(&checksum.to_le_bytes());
+    Ok(&scratch[..HEADER_LEN + len])
 }
