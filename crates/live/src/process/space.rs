@@ -83,7 +83,7 @@ impl ProcessSpace {
             map,
             owner: Side::open(folder, route)?,
             copy: None,
-            mapped: (route == Route::File).then(|| StillMapped::new(folder)),
+            mapped: (route == Route::File).then(|| StillMapped::open(folder)).transpose()?,
             swap,
             swapped: AtomicU64::new(0),
         })
@@ -156,11 +156,7 @@ impl ProcessSpace {
     fn runs(&self, extent: Extent, on_swap: impl Fn(Extent)) -> Result<Vec<Run>, ReadError> {
         let region = self.region(extent.start())?;
         let side = self.side(extent.start());
-        let pages =
-            side.pages.look(extent).map_err(|error| match Errno::from_io_error(&error) {
-                Some(Errno::SRCH) => gone(),
-                _ => error,
-            })?;
+        let pages = side.pages.look(extent).map_err(gone_if_none)?;
         let mut runs = Vec::new();
         for (extent, page) in pages {
             let presence = match page {
@@ -176,7 +172,9 @@ impl ProcessSpace {
                 }
                 Page::Absent if is_zero_where_absent(region) => {
                     match &self.mapped {
-                        Some(mapped) => runs.extend(mapped.survey(extent)?),
+                        Some(mapped) => {
+                            runs.extend(mapped.survey(extent).map_err(gone_if_none)?);
+                        }
                         None => runs.push(Run { extent, presence: Presence::Zero }),
                     }
                     continue;
@@ -260,6 +258,14 @@ impl ProcessSpace {
             }
         }
         Ok(done)
+    }
+}
+
+/// `error`, in words where it is that there is no such process.
+fn gone_if_none(error: io::Error) -> io::Error {
+    match Errno::from_io_error(&error) {
+        Some(Errno::SRCH) => gone(),
+        _ => error,
     }
 }
 

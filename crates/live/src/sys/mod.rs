@@ -4,4 +4,5 @@ pub(crate) mod cpuid;
 pub(crate) mod kcmp;
 pub(crate) mod memory;
 pub(crate) mod pagemap;
+pub(crate) mod procmap;
 pub(crate) mod ptrace;
