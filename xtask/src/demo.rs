@@ -28,7 +28,7 @@ pub(crate) fn run() -> Result<()> {
         "1. a machine with {} MiB boots and fills half of its memory with a known pattern",
         machine.mib
     );
-    let outcomes = cell::run_all(&cells, &programs, |_| {})?;
+    let outcomes = cell::run_all(&cells, &programs, |_| {});
     let outcome = outcomes.first().context("the cell was not run")?;
     let verdict = outcome.verdict.as_ref().context("the image was not compared")?;
     let total = verdict.total();

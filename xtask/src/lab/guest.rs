@@ -19,7 +19,7 @@ use super::kernel::Kernel;
 use super::machine::Machine;
 use super::qmp::Qmp;
 use super::truth::Memory;
-use super::{gdb, host};
+use super::{emulator, gdb, host};
 
 /// The longest that a guest may take to its first command; it takes 2 to 5 s on a machine that has nothing else to do.
 const BOOT_LIMIT: Duration = Duration::from_secs(120);
@@ -64,17 +64,21 @@ impl Guest {
     /// Boots `machine` with `programs` in it and waits until it takes commands.
     pub(crate) fn boot(machine: Machine, programs: &[Program]) -> Result<Self> {
         let kernel = Kernel::fetch(machine.series)?;
+        emulator::until_it_boots(|| Self::boot_once(machine, &kernel, programs))
+    }
+
+    fn boot_once(machine: Machine, kernel: &Kernel, programs: &[Program]) -> Result<Self> {
         let folder = host::memory_folder()?;
         let images = host::image_folder()?;
         let initramfs = folder.path().join("initramfs");
-        initramfs::write(&initramfs, &kernel, programs)?;
+        initramfs::write(&initramfs, kernel, programs)?;
         // Twice the memory: room for every format, padding included.
         File::create(images.path().join("disk"))
             .and_then(|disk| disk.set_len(machine.mib << 21))
             .context("create the guest's disk")?;
 
         let mut qemu = Qemu(
-            command(&machine, &kernel, &initramfs, folder.path(), images.path())
+            command(&machine, kernel, &initramfs, folder.path(), images.path())
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(File::create(folder.path().join("qemu.log"))?)
@@ -258,6 +262,11 @@ impl Guest {
     /// The folder with the files that are the guest's memory, each called as its backend.
     pub(super) fn memory_folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// What QEMU and the guest's kernel printed last.
+    pub(crate) fn logs(&self) -> String {
+        logs(self.folder.path())
     }
 
     fn send(&mut self, request: &Request) -> Result<()> {

@@ -10,6 +10,7 @@
 pub(crate) mod cell;
 pub(crate) mod compare;
 pub(crate) mod devmem;
+mod emulator;
 mod gdb;
 pub(crate) mod guest;
 mod host;
@@ -24,6 +25,7 @@ pub(crate) mod report;
 pub(crate) mod truth;
 pub(crate) mod view;
 
+pub(crate) use emulator::despite_the_emulator;
 use lab_guest::pattern::PAGE;
 
 /// Addresses from a first to one beyond, multiples of the page's size.

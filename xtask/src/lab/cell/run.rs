@@ -15,7 +15,7 @@ use crate::lab::initramfs::Program;
 use crate::lab::machine::Machine;
 use crate::lab::paging::{Kernel, Leaf};
 use crate::lab::truth::{Fingerprint, Memory};
-use crate::lab::{Range, devmem, pages, view};
+use crate::lab::{Range, despite_the_emulator, devmem, pages, view};
 
 /// What every pattern of a run is made with.
 const SEED: u64 = 0x6d65_6d64_756d_7031;
@@ -56,26 +56,68 @@ pub(crate) struct Outcome {
     pub(crate) printed: String,
 }
 
+impl Outcome {
+    /// Of a cell that the laboratory could not bring to its end.
+    fn none(cell: &Cell, error: &anyhow::Error) -> Self {
+        Self {
+            cell: cell.name(),
+            shows: cell.scenario.shows,
+            command: cell.scenario.command.to_owned(),
+            kernel: String::new(),
+            failures: vec![format!("{error:#}")],
+            status: -1,
+            seconds: 0.0,
+            peak_kib: 0,
+            image: 0,
+            verdict: None,
+            printed: String::new(),
+        }
+    }
+}
+
 /// Runs `cells`, telling `done` of each.
 pub(crate) fn run_all(
     cells: &[Cell],
     programs: &[Program],
     mut done: impl FnMut(&Outcome),
-) -> Result<Vec<Outcome>> {
+) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     let mut rest = cells.to_vec();
     while let Some(first) = rest.first() {
         let machine = first.machine;
         let (here, elsewhere) = rest.into_iter().partition(|cell: &Cell| cell.machine == machine);
         rest = elsewhere;
+        outcomes.extend(run_on(machine, &here, programs, &mut done));
+    }
+    outcomes
+}
+
+/// Runs `cells` on one guest. What the laboratory itself cannot do fails the cell that it is at, and those after it.
+fn run_on(
+    machine: Machine,
+    cells: &[Cell],
+    programs: &[Program],
+    done: &mut impl FnMut(&Outcome),
+) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    let ran = despite_the_emulator(|| {
+        outcomes.clear();
         let mut stage = Stage::set(machine, programs)?;
-        for cell in &here {
-            let outcome = stage.perform(cell)?;
+        for cell in cells {
+            let outcome = stage.perform(cell).with_context(|| stage.guest.logs())?;
+            done(&outcome);
+            outcomes.push(outcome);
+        }
+        Ok(())
+    });
+    if let Err(error) = ran {
+        for cell in &cells[outcomes.len()..] {
+            let outcome = Outcome::none(cell, &error);
             done(&outcome);
             outcomes.push(outcome);
         }
     }
-    Ok(outcomes)
+    outcomes
 }
 
 /// A guest and what is known of it.
