@@ -262,7 +262,8 @@ fn interrupted_by(signal: rustix::process::Signal) -> (std::process::Output, Dur
     let machine = Machine::new();
     let mut child =
         machine.memdump(&["-q"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(500));
+    // It has begun, and so it minds signals; nobody reads on.
+    child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
     let started = Instant::now();
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
     let kept_open = child.stdout.take();

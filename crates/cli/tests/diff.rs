@@ -43,8 +43,7 @@ fn changed() -> (Target, String) {
     while fs::read_to_string(&name).unwrap() != "done\n" {
         thread::sleep(Duration::from_millis(1));
     }
-    // On its way to where it waits it may touch a page or two of libc.
-    thread::sleep(Duration::from_millis(200));
+    target.settles();
     let core = target.core().to_str().unwrap().to_owned();
     (target, core)
 }

@@ -13,8 +13,6 @@ use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::thread;
-use std::time::Duration;
 
 use machine::{Machine, RAM};
 use proptest::prelude::*;
@@ -170,11 +168,7 @@ fn a_process_is_shown_as_it_is_and_does_not_grow() {
         assert!(printed(&output) == moved(&peer(&file, &[]), start), "{name}");
     }
     let target = Target::start("untouched", Path::new(""));
-    // On its way from `ready` to where it waits it touches a few pages of libc.
-    thread::sleep(Duration::from_millis(200));
-    while target.state() != 'S' {
-        thread::sleep(Duration::from_millis(1));
-    }
+    target.settles();
     let before = ["VmRSS", "VmPTE", "VmSwap"].map(|key| target.status(key));
     let output = hexdump(&[&target.pid()]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));

@@ -9,8 +9,6 @@ mod machine;
 mod support;
 
 use std::path::Path;
-use std::thread;
-use std::time::Duration;
 
 use machine::{Machine, RAM};
 use serde_json::Value;
@@ -25,7 +23,7 @@ fn info(arguments: &[&str], status: i32) -> Value {
 #[test]
 fn a_process_is_told_of_and_does_not_grow() {
     let target = Target::start("guard", Path::new(""));
-    thread::sleep(Duration::from_millis(200));
+    target.settles();
     let weight = || (target.status("VmRSS"), target.status("VmPTE"));
     let before = weight();
     let told = info(&["--scan", &target.pid()], 0);

@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -135,6 +136,19 @@ impl Target {
 
     fn memory(&self) -> (u64, u64) {
         self.told["memory"]
+    }
+
+    /// Demands that it comes to where it waits, for which it may need a processor first.
+    fn runs_on(&self) -> Result<()> {
+        let started = Instant::now();
+        loop {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
+            if stat.contains(") S ") {
+                return Ok(());
+            }
+            ensure!(started.elapsed() < Duration::from_secs(20), "it does not run on: {stat}");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// A value of its status, in KiB.
@@ -314,8 +328,7 @@ impl Group {
         for target in &self.targets {
             let core = folder.join(format!("core.{}", target.pid()));
             ensure!(fs::metadata(&core)?.len() > 64 << 20, "{} is small", core.display());
-            let stat = fs::read_to_string(format!("/proc/{}/stat", target.pid()))?;
-            ensure!(stat.contains(") S "), "it does not run on: {stat}");
+            target.runs_on()?;
         }
         let events = fs::read_to_string(self.folder.join("cgroup.events")).unwrap_or_default();
         ensure!(!events.contains("frozen 1"), "the group stays frozen");

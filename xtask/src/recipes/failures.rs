@@ -73,7 +73,8 @@ END"#,
         listen: "",
         script: r#"unshare --mount --map-root-user bash << 'END'
 mount -t tmpfs -o size=100m tmpfs disk
-memdump -q --format lime -o disk/memory.lime 2> said &
+# So slow that it can be stopped in the middle.
+memdump -q -b 16 --readers 1 --format lime -o disk/memory.lime 2> said &
 until [ -s disk/memory.lime.partial ] || ! kill -0 $!; do :; done
 kill -STOP $!
 cat /dev/zero > disk/other 2> /dev/null

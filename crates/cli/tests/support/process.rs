@@ -6,6 +6,8 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -58,6 +60,17 @@ impl Target {
         stat[stat.rfind(')').unwrap() + 2..].chars().next().unwrap()
     }
 
+    /// Waits until its state is this one: what runs on may wait for a processor first.
+    pub(crate) fn comes_to(&self, state: char) {
+        within_reason(&format!("its state is {state}"), || self.state() == state);
+    }
+
+    /// Waits until it sleeps for good: on its way there from `ready` it touches a few pages of libc.
+    pub(crate) fn settles(&self) {
+        thread::sleep(Duration::from_millis(200));
+        self.comes_to('S');
+    }
+
     /// A value of its status, in kB.
     pub(crate) fn status(&self, key: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
@@ -81,6 +94,15 @@ impl Drop for Target {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Waits until something is so, for as long as a machine with too much to do may take.
+pub(crate) fn within_reason(what: &str, is_so: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < Duration::from_secs(20), "it does not come to be: {what}");
+        thread::sleep(Duration::from_millis(2));
     }
 }
 
