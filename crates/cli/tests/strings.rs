@@ -75,6 +75,7 @@ fn a_core_has_the_strings_of_its_segments_at_their_addresses() {
 #[test]
 fn a_process_does_not_grow_and_runs_on() {
     let target = process::Target::start("untouched", Path::new(""));
+    target.settles();
     let weigh = || ["VmRSS", "VmPTE", "VmSwap"].map(|key| target.status(key));
     let before = weigh();
     for pause in ["none", "stop", "snapshot"] {
