@@ -57,7 +57,7 @@ impl Held {
     /// When its memory cannot be opened or it cannot be forked; it runs on.
     pub fn capture(self, options: &Options) -> Result<Capture, ProcessError> {
         let Held { target, pause, mut stopped, before, known, started } = self;
-        let threads = threads(&target, stopped.as_ref(), options.thread);
+        let mut threads = threads(stopped.as_ref(), options.thread);
         let pointers: Vec<u64> = threads.iter().skip(1).filter_map(stack_pointer).collect();
         let regions = target.regions(known, &pointers, false)?;
         let denied = target.denied("open the memory");
@@ -70,8 +70,11 @@ impl Held {
                 .map_err(&denied)?;
 
         let mut snapshot = None;
+        let mut paused = Duration::ZERO;
         let mut first = ExtentSet::default();
-        if let (Pause::Snapshot, Some(stopped)) = (pause, &mut stopped) {
+        if pause == Pause::Snapshot
+            && let Some(mut held) = stopped.take()
+        {
             first = regions
                 .map
                 .regions()
@@ -84,9 +87,14 @@ impl Held {
                 })
                 .collect();
             let forked = SnapshotOptions { allow_seccomp: options.allow_seccomp };
-            let copy = Snapshot::take(stopped, &forked)?;
+            let copy = Snapshot::take(&mut held, &forked)?;
             space.read_copy(copy.pid(), first.clone()).map_err(&denied)?;
             snapshot = Some(copy);
+            // Where nothing is left to do that needs it to stand still, it runs on: what follows takes as long as it may.
+            match first.is_empty() {
+                true => paused = held.resume()?,
+                false => stopped = Some(held),
+            }
         }
 
         let left_out =
@@ -99,10 +107,11 @@ impl Held {
         let omitted = omitted.collect();
 
         let mut process = facts::read(target.pid, &target.folder, &target.stat);
+        threads.iter_mut().for_each(|thread| facts::complete(&target.folder, thread));
         process.threads = threads;
         let facts = Facts { process: Some(process), ..Machine::here().facts() };
         let plan = Plan { first, left_out, ..Plan::whole(regions.map, page_size(), facts) };
-        let mut capture = Capture {
+        Ok(Capture {
             target,
             space,
             plan,
@@ -110,26 +119,20 @@ impl Held {
             pause,
             stopped,
             snapshot,
-            paused: Duration::ZERO,
+            paused,
             started,
             before,
-        };
-        // Nothing is left to do that needs it to stand still: it runs on now.
-        if pause == Pause::Snapshot && capture.plan.first.is_empty() {
-            capture.first_taken()?;
-        }
-        Ok(capture)
+        })
     }
 }
 
 /// The threads with their registers, `wanted` first.
-fn threads(target: &Target, stopped: Option<&Stopped>, wanted: Option<u32>) -> Vec<Thread> {
+fn threads(stopped: Option<&Stopped>, wanted: Option<u32>) -> Vec<Thread> {
     let stopped = stopped.map_or(&[][..], Stopped::threads);
     let thread = |stopped: &stop::Thread| {
-        let stop::Thread { tid, general, floating, extended, signal, .. } = stopped.clone();
-        let mut thread = Thread { tid, general, floating, extended, signal, ..Thread::default() };
-        facts::complete(&target.folder, &mut thread);
-        thread
+        let stop::Thread { tid, general, floating, extended, signal, blocked, .. } =
+            stopped.clone();
+        Thread { tid, general, floating, extended, signal, blocked, ..Thread::default() }
     };
     let mut threads: Vec<Thread> = stopped.iter().map(thread).collect();
     if let Some(index) = threads.iter().position(|thread| Some(thread.tid) == wanted) {
@@ -216,10 +219,6 @@ impl Capture {
             started: self.started,
         };
         (&self.space, &self.plan, release)
-    }
-
-    fn first_taken(&mut self) -> Result<(), ProcessError> {
-        self.release().2.first_taken()
     }
 
     /// What the process weighs now; none when it is gone.

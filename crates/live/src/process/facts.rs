@@ -43,13 +43,12 @@ pub(super) fn read(pid: u32, folder: &Path, stat: &Stat) -> Process {
     }
 }
 
-/// Adds to a thread what `/proc` says of it.
+/// Adds to a thread what `/proc` says of it: signals that wait, and times.
 pub(super) fn complete(folder: &Path, thread: &mut Thread) {
     let task = folder.join(format!("task/{}", thread.tid));
     let status = text(&task.join("status"));
     let mask = |key| field(&status, key).and_then(|value| u64::from_str_radix(value, 16).ok());
     thread.pending = mask("SigPnd").unwrap_or(0);
-    thread.blocked = mask("SigBlk").unwrap_or(0);
     let times = stat(&task).map(|stat| (stat.user_time, stat.system_time));
     (thread.user_time, thread.system_time) = times.unwrap_or((Duration::ZERO, Duration::ZERO));
 }
