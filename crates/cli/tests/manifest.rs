@@ -114,6 +114,21 @@ fn what_goes_to_standard_output_has_a_manifest_only_when_it_is_wanted() {
 }
 
 #[test]
+fn no_manifest_is_left_that_tells_of_another_image() {
+    let machine = Machine::new();
+    dump(&machine, &[]);
+    let before = fs::read(machine.path("image")).unwrap();
+    let output = machine.run(&["-s", "4096", "-o", "image", "--overwrite", "--no-manifest"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("image.manifest.json"), "{}", said(&output));
+    assert!(fs::read(machine.path("image")).unwrap() == before);
+    fs::remove_file(machine.path("image.manifest.json")).unwrap();
+    let output = machine.run(&["-s", "4096", "-o", "image", "--overwrite", "--no-manifest"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(fs::metadata(machine.path("image")).unwrap().len(), 4096);
+}
+
+#[test]
 fn a_part_a_compressed_and_a_converted_image_are_verified() {
     let machine = Machine::new();
     for arguments in [

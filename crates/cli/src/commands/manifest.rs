@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use jiff::Timestamp;
 use memdump_image::manifest::{
     Case, HoleRecord, ImageFile, Machine, Manifest, ProcessRecord, RegionRecord, SecondLook, Time,
@@ -106,10 +106,22 @@ pub(super) fn open(
     let path = match &args.manifest {
         Some(path) => path.clone(),
         None if by_default && named && !args.no_manifest => beside(&request.target, SUFFIX),
-        None => return Ok(None),
+        None => return none_left(args, request).map(|()| None),
     };
     let checksum = named.then(|| beside(&request.target, CHECKSUM_SUFFIX));
     open_at(args, path, checksum, request.overwrite).map(Some)
+}
+
+/// Refuses to write an image without a manifest where one of the image before would then tell of the new one.
+fn none_left(args: &ManifestArgs, request: &Request) -> anyhow::Result<()> {
+    let old = beside(&request.target, SUFFIX);
+    if args.no_manifest && request.overwrite && is_file(request) && old.exists() {
+        let (old, image) = (old.display(), Path::new(&request.target).display());
+        bail!(
+            "{old} is of the image that would be overwritten, and would be wrong of the new {image}: remove it, or leave out --no-manifest"
+        );
+    }
+    Ok(())
 }
 
 /// Opens a manifest, and a list for `sha256sum -c`.
