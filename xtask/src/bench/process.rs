@@ -29,16 +29,23 @@ done"#;
 struct Kind {
     word: &'static str,
     about: &'static str,
+    /// What a core has to hold of it, in MiB.
+    resident: u32,
     /// Its cores go to a disk: a folder of the build.
     to_disk: bool,
 }
 
 const KINDS: &[Kind] = &[
-    Kind { word: "half", about: "2 GiB, half touched, 4 KiB pages", to_disk: false },
-    Kind { word: "huge", about: "2 GiB in huge pages", to_disk: false },
-    Kind { word: "threads", about: "64 threads, 256 MiB", to_disk: false },
-    Kind { word: "shared", about: "1 GiB shared, untouched", to_disk: false },
-    Kind { word: "half", about: "2 GiB, half touched, to a disk", to_disk: true },
+    Kind {
+        word: "half",
+        about: "2 GiB, half touched, 4 KiB pages",
+        resident: 1024,
+        to_disk: false,
+    },
+    Kind { word: "huge", about: "2 GiB in huge pages", resident: 2048, to_disk: false },
+    Kind { word: "threads", about: "64 threads, 256 MiB", resident: 257, to_disk: false },
+    Kind { word: "shared", about: "1 GiB shared, untouched", resident: 1, to_disk: false },
+    Kind { word: "half", about: "2 GiB, half touched, to a disk", resident: 1024, to_disk: true },
 ];
 
 /// What dumps it: a script for sh with `$PID`, `$OUT` and `$MEMDUMP`.
@@ -65,6 +72,11 @@ const TOOLS: &[Tool] = &[
     Tool {
         name: "memdump --pause none",
         script: "$MEMDUMP process $PID -q --no-manifest --pause none -o $OUT",
+    },
+    // No process is read: what is left is the time of the file system.
+    Tool {
+        name: "zeros, as many bytes",
+        script: "dd if=/dev/zero of=$OUT bs=1M count=$RESIDENT status=none",
     },
 ];
 
@@ -166,6 +178,7 @@ impl Place {
         let mut timed = Command::new("time");
         timed.args(["-f", "%M", "-o"]).arg(&usage).args(["sh", "-c", tool.script]);
         timed.env("PID", target.child.id().to_string()).env("OUT", out.join("core"));
+        timed.env("RESIDENT", kind.resident.to_string());
         command::run(timed.env("MEMDUMP", &self.memdump), LIMIT)
             .with_context(|| format!("{} of {}", tool.name, kind.word))?;
         let seconds = started.elapsed().as_secs_f64();
@@ -291,7 +304,8 @@ fn table(rows: &[Row], rounds: usize) -> String {
     let mut table = format!(
         "Cores to tmpfs where nothing else is said, 2 CPUs. Each tool in turn on a process of its own, a round to warm up, then {rounds} rounds; medians. *Pause* is the longest \
          gap that a thread of the process noted, which wants to run each 50 µs; *faster* and *pause of gcore's* are relative to gcore on the \
-         same kind; *growth* is resident memory and page tables of the process, afterwards less before.\n\n\
+         same kind; *growth* is resident memory and page tables of the process, afterwards less before. The last row of each kind writes as many \
+         zeros with dd, and reads no process.\n\n\
          | process | tool | seconds (fastest to slowest) | faster | pause | pause of gcore's | written | growth | peak memory |\n\
          |---|---|---|---|---|---|---|---|---|\n"
     );
