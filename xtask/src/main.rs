@@ -36,6 +36,8 @@ enum Task {
         #[arg(long)]
         only: Option<String>,
     },
+    /// The recipes of docs/recipes.md, with the real programs, and ways to fail
+    Recipes,
     /// Images of a guest, opened by crash, drgn, makedumpfile, AVML and Volatility
     Opened,
     /// Images led through every format and back, AVML's too, and one that leaves out what nobody needs
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         Task::Test => test::run(),
         Task::Vm(task) => vm::run(task),
         Task::Process { only } => process::run(only.as_deref()),
+        Task::Recipes => recipes::run(),
         Task::Opened => opened::run(),
         Task::Converted => converted::run(),
         Task::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),

@@ -11,6 +11,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::lab::payload;
 use crate::setup;
 use made_up::Memory;
 
@@ -133,6 +134,11 @@ memdump --format lime | nc -N 127.0.0.1 "$LOCAL" && kill "$(cat stunnel.pid)""#,
         ..NOTHING
     },
 ];
+
+/// `cargo xtask recipes`.
+pub(crate) fn run() -> Result<()> {
+    check(&payload::memdump(&payload::build()?)?)
+}
 
 /// Runs every recipe, and what becomes of an image that cannot be written, with the command at `memdump`; says what was proved.
 ///
