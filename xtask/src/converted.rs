@@ -41,7 +41,7 @@ pub(crate) fn check(programs: &[Program]) -> Result<Vec<String>> {
     let machine = Machine::new("6.1-converted", Series::V6_1, RAM).four_levels();
     let mut guest = Guest::boot(machine, programs)?;
     let folder = tempfile::tempdir()?;
-    let tool = Tool { memdump: payload::memdump(programs)?, folder: folder.path().into() };
+    let tool = Tool::new(programs, folder.path())?;
     let mut proved = tool.through_every_format(&mut guest)?;
     let lime = acquire(&mut guest, Format::Lime.name())?;
     proved.extend(tool.with_avml(&mut guest, &lime)?);
@@ -51,17 +51,22 @@ pub(crate) fn check(programs: &[Program]) -> Result<Vec<String>> {
 }
 
 /// The command, and where its images go.
-struct Tool {
-    memdump: PathBuf,
+pub(crate) struct Tool {
+    pub(crate) memdump: PathBuf,
     folder: PathBuf,
 }
 
 impl Tool {
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn new(programs: &[Program], folder: &Path) -> Result<Self> {
+        Ok(Self { memdump: payload::memdump(programs)?, folder: folder.into() })
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
-    fn convert(&self, from: &Path, to: &str, arguments: &[&str]) -> Result<PathBuf> {
+    /// Converts an image to one that is called `to`.
+    pub(crate) fn convert(&self, from: &Path, to: &str, arguments: &[&str]) -> Result<PathBuf> {
         let to = self.path(to);
         let mut convert = Command::new(&self.memdump);
         convert.args(["convert", "--quiet", "--overwrite"]).arg(from).arg(&to).args(arguments);
@@ -148,7 +153,7 @@ impl Tool {
     }
 
     /// How much memory an image has.
-    fn present(&self, image: &Path) -> Result<u64> {
+    pub(crate) fn present(&self, image: &Path) -> Result<u64> {
         let mut info = Command::new(&self.memdump);
         let said = command::run(info.args(["info", "--json"]).arg(image), LIMIT)?;
         let said: serde_json::Value = serde_json::from_str(&said)?;
@@ -158,14 +163,14 @@ impl Tool {
 
 /// What a page is that is in the first image and not in the second.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Missing {
+pub(crate) enum Missing {
     Wrong,
     /// Right when it holds zeros.
     Zero,
 }
 
 /// Compares every page of `wanted`; how many there are.
-fn same_pages(wanted: &Image, found: &Image, missing: Missing) -> Result<u64> {
+pub(crate) fn same_pages(wanted: &Image, found: &Image, missing: Missing) -> Result<u64> {
     let mut pages = 0;
     let (mut left, mut right) = (vec![0; PAGE], vec![0; PAGE]);
     for address in wanted.ranges().flat_map(|range| range.clone().step_by(PAGE)) {

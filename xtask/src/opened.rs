@@ -274,19 +274,29 @@ const LASTING: &[&str] =
 
 /// Holds the tasks that were found against the lasting ones of the guest; how many those are.
 fn has_tasks(who: &str, guest: &mut Guest, found: &[Task]) -> Result<usize> {
+    has_all(who, &lasting(guest)?, found)
+}
+
+/// The lasting tasks of the guest.
+pub(crate) fn lasting(guest: &mut Guest) -> Result<Vec<Task>> {
     let list = "for p in /proc/[0-9]*; do echo ${p#/proc/} $(busybox cat $p/comm); done";
     let listed = guest.demand(list)?;
-    let mut known = 0;
+    let mut known = Vec::new();
     for line in listed.lines() {
         let Some((pid, comm)) = line.split_once(' ') else { continue };
-        if !LASTING.contains(&comm) {
-            continue;
+        if LASTING.contains(&comm) {
+            let pid = pid.parse().context("a number of a process")?;
+            known.push(Task { pid, comm: comm.to_owned() });
         }
-        let pid: u32 = pid.parse().context("a number of a process")?;
-        let is_there = found.iter().any(|task| task.pid == pid && task.comm == comm);
-        ensure!(is_there, "{who} does not find task {pid} {comm}: {found:?}");
-        known += 1;
     }
-    ensure!(known >= 4, "the guest runs only {listed}");
+    ensure!(known.len() >= 4, "the guest runs only {listed}");
     Ok(known)
+}
+
+/// Holds the tasks that were found against those that are known; how many those are.
+pub(crate) fn has_all(who: &str, known: &[Task], found: &[Task]) -> Result<usize> {
+    for task in known {
+        ensure!(found.contains(task), "{who} does not find {task:?}: {found:?}");
+    }
+    Ok(known.len())
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::lab::kernel::Series;
 use crate::lab::{cell, payload, report};
-use crate::{converted, fuzz, opened, process, recipes, setup};
+use crate::{converted, fuzz, opened, process, recipes, setup, vmcore};
 
 /// How long is fuzzed: enough for what was found before, and for the coarsest of mistakes.
 const FUZZ_SECONDS: u64 = 20;
@@ -69,6 +69,14 @@ pub(crate) fn run() -> Result<()> {
     note(
         "conversions",
         converted::check(&programs).map(|proved| {
+            proved.iter().for_each(|line| println!("{line}"));
+        }),
+    );
+
+    step("a guest crashes: the kernel's own dump");
+    note(
+        "vmcore",
+        vmcore::check(&programs).map(|proved| {
             proved.iter().for_each(|line| println!("{line}"));
         }),
     );

@@ -162,6 +162,16 @@ impl Guest {
         }
     }
 
+    /// Has the guest's kernel crash, and waits until the capture kernel that stands ready for that takes commands. From then on
+    /// the guest is that kernel, in the memory that was kept free for it.
+    pub(crate) fn crash(&mut self) -> Result<()> {
+        self.start("echo c > /proc/sysrq-trigger", None)?;
+        match self.receive(BOOT_LIMIT)? {
+            Response::Ready { .. } => Ok(()),
+            other => bail!("the guest did not crash: {other:?}"),
+        }
+    }
+
     /// Points the data port to a new file and returns its path. [`Guest::settle`] says when the image is in it.
     pub(crate) fn collect(&mut self, name: &str) -> Result<PathBuf> {
         let path = self.images.path().join(name);
