@@ -222,8 +222,14 @@ impl Guest {
 
     /// Has QEMU write the guest's memory to `path` as an ELF file: its own code for it, which nothing of the laboratory takes part in.
     pub(crate) fn dump(&mut self, path: &Path) -> Result<()> {
+        self.dump_as(path, "elf")
+    }
+
+    /// The same in a format that QEMU names: `elf`, or `kdump-zlib`, `kdump-lzo`, `kdump-snappy`.
+    pub(crate) fn dump_as(&mut self, path: &Path, format: &str) -> Result<()> {
         let protocol = format!("file:{}", path.display());
-        self.qmp("dump-guest-memory", json!({ "paging": false, "protocol": protocol }))
+        let arguments = json!({ "paging": false, "protocol": protocol, "format": format });
+        self.qmp("dump-guest-memory", arguments)
     }
 
     /// Removes an image that is not needed any more.
