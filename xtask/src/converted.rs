@@ -18,12 +18,14 @@ use crate::lab::initramfs::Program;
 use crate::lab::kernel::Series;
 use crate::lab::machine::Machine;
 use crate::lab::payload;
-use crate::opened::{acquire, with_crash, with_drgn, with_volatility};
+use crate::opened::{acquire, with_crash, with_drgn};
 use crate::{command, setup};
 
 const LIMIT: Duration = Duration::from_secs(300);
 /// What the hypervisor's dump is led through; `padded` does not say where RAM is.
 const FORMATS: &[&str] = &["lime", "avml", "elf", "kdump", "kdump-zlib", "kdump-snappy", "padded"];
+/// In what else QEMU writes a dump.
+const HYPERVISOR_FORMATS: &[&str] = &["kdump-zlib", "kdump-lzo", "kdump-snappy"];
 /// What is left out of an image.
 const LESS: &str = "--exclude free,zero,cache,user";
 /// RAM of the guest, in MiB.
@@ -41,27 +43,33 @@ pub(crate) fn check(programs: &[Program]) -> Result<Vec<String>> {
     let machine = Machine::new("6.1-converted", Series::V6_1, RAM).four_levels();
     let mut guest = Guest::boot(machine, programs)?;
     let folder = tempfile::tempdir()?;
-    let tool = Tool { memdump: payload::memdump(programs)?, folder: folder.path().into() };
+    let tool = Tool::new(programs, folder.path())?;
     let mut proved = tool.through_every_format(&mut guest)?;
+    proved.push(tool.of_the_hypervisor(&mut guest)?);
     let lime = acquire(&mut guest, Format::Lime.name())?;
-    proved.extend(tool.with_avml(&mut guest, &lime)?);
+    proved.extend(tool.with_avml(&lime)?);
     guest.discard(&lime)?;
     proved.extend(tool.with_less(&mut guest)?);
     Ok(proved)
 }
 
 /// The command, and where its images go.
-struct Tool {
-    memdump: PathBuf,
+pub(crate) struct Tool {
+    pub(crate) memdump: PathBuf,
     folder: PathBuf,
 }
 
 impl Tool {
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn new(programs: &[Program], folder: &Path) -> Result<Self> {
+        Ok(Self { memdump: payload::memdump(programs)?, folder: folder.into() })
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
-    fn convert(&self, from: &Path, to: &str, arguments: &[&str]) -> Result<PathBuf> {
+    /// Converts an image to one that is called `to`.
+    pub(crate) fn convert(&self, from: &Path, to: &str, arguments: &[&str]) -> Result<PathBuf> {
         let to = self.path(to);
         let mut convert = Command::new(&self.memdump);
         convert.args(["convert", "--quiet", "--overwrite"]).arg(from).arg(&to).args(arguments);
@@ -93,8 +101,30 @@ impl Tool {
         Ok(proved)
     }
 
+    /// What libvirt's `virsh dump --memory-only --format` writes is QEMU's doing: kdump images, of memory that stands still the same
+    /// as its ELF image.
+    fn of_the_hypervisor(&self, guest: &mut Guest) -> Result<String> {
+        let (elf, kdump) = (guest.hypervisor_dump(), self.path("theirs.kdump"));
+        guest.paused(|guest, _| {
+            guest.dump(&elf)?;
+            let wanted = Image::open(&elf, Format::Elf, By::Physical, "", true)?;
+            let mut pages = 0;
+            for format in HYPERVISOR_FORMATS {
+                guest.dump_as(&kdump, format)?;
+                let back = self.convert(&kdump, "back.elf", &[])?;
+                let found = Image::open(&back, Format::Elf, By::Physical, "", false)?;
+                pages = same_pages(&wanted, &found, Missing::Wrong)
+                    .with_context(|| format!("QEMU's {format}"))?;
+            }
+            fs::remove_file(&kdump)?;
+            guest.discard(&elf)?;
+            let formats = HYPERVISOR_FORMATS.join(", ");
+            Ok(format!("QEMU's own {formats} to elf: all {pages} pages equal to those of its elf"))
+        })
+    }
+
     /// AVML turns ours into LiME, and ours what AVML made of LiME.
-    fn with_avml(&self, guest: &mut Guest, lime: &Path) -> Result<Vec<String>> {
+    fn with_avml(&self, lime: &Path) -> Result<Vec<String>> {
         let wanted = Image::open(lime, Format::Lime, By::Physical, "", false)?;
         let ours = self.convert(lime, "ours.avml", &[])?;
         let theirs = self.path("theirs.lime");
@@ -110,7 +140,6 @@ impl Tool {
         // AVML leaves out long runs of zeros.
         let pages = same_pages(&wanted, &found, Missing::Zero)?;
         proved.push(format!("AVML's avml is converted to lime: all {pages} pages equal"));
-        proved.push(with_volatility(guest, "avml", &ours)?);
         Ok(proved)
     }
 
@@ -148,7 +177,7 @@ impl Tool {
     }
 
     /// How much memory an image has.
-    fn present(&self, image: &Path) -> Result<u64> {
+    pub(crate) fn present(&self, image: &Path) -> Result<u64> {
         let mut info = Command::new(&self.memdump);
         let said = command::run(info.args(["info", "--json"]).arg(image), LIMIT)?;
         let said: serde_json::Value = serde_json::from_str(&said)?;
@@ -158,14 +187,14 @@ impl Tool {
 
 /// What a page is that is in the first image and not in the second.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Missing {
+pub(crate) enum Missing {
     Wrong,
     /// Right when it holds zeros.
     Zero,
 }
 
 /// Compares every page of `wanted`; how many there are.
-fn same_pages(wanted: &Image, found: &Image, missing: Missing) -> Result<u64> {
+pub(crate) fn same_pages(wanted: &Image, found: &Image, missing: Missing) -> Result<u64> {
     let mut pages = 0;
     let (mut left, mut right) = (vec![0; PAGE], vec![0; PAGE]);
     for address in wanted.ranges().flat_map(|range| range.clone().step_by(PAGE)) {

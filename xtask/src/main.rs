@@ -14,6 +14,7 @@ mod recipes;
 mod setup;
 mod test;
 mod vm;
+mod vmcore;
 
 use std::process::ExitCode;
 
@@ -42,6 +43,8 @@ enum Task {
     Opened,
     /// Images led through every format and back, AVML's too, and one that leaves out what nobody needs
     Converted,
+    /// The kernel's own dump of a guest that crashed, led through every format and opened by crash and drgn
+    Vmcore,
     /// Feed the readers of images with damaged ones
     Fuzz {
         /// How long in all, shared by the targets
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Task::Recipes => recipes::run(),
         Task::Opened => opened::run(),
         Task::Converted => converted::run(),
+        Task::Vmcore => vmcore::run(),
         Task::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
         Task::Bench(bench) => bench::run(bench),
     };

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use lab_guest::pattern::PAGE;
 
 use crate::consumers::{self, Task, avml, crash, drgn, makedumpfile, volatility};
+use crate::converted::Tool;
 use crate::lab::guest::{DISK, Guest, PORT};
 use crate::lab::image::{By, Format, Image};
 use crate::lab::initramfs::Program;
@@ -19,6 +20,9 @@ use crate::{command, setup};
 
 /// The longest that an image here may take to be read.
 const CONVERT_LIMIT: Duration = Duration::from_secs(180);
+
+/// What a LiME image is converted to for Volatility.
+const CONVERTED: &[&str] = &["avml", "elf", "padded"];
 
 /// Opens images of a guest of each series.
 pub(crate) fn run() -> Result<()> {
@@ -43,12 +47,12 @@ pub(crate) fn check(series: Series, programs: &[Program]) -> Result<Vec<String>>
     proved.push(with_drgn(&mut guest, "elf", &elf)?);
     proved.push(with_crash(&mut guest, "elf", &elf)?);
     proved.extend(kdump(&mut guest, &payload::memdump(programs)?)?);
+    proved.push(with_volatility(&mut guest, "elf", &elf)?);
+    guest.discard(&elf)?;
     let lime = acquire(&mut guest, Format::Lime.name())?;
     proved.push(with_avml(&lime)?);
-    let padded = acquire(&mut guest, Format::Padded.name())?;
-    for (format, image) in [("lime", &lime), ("elf", &elf), ("padded", &padded)] {
-        proved.push(with_volatility(&mut guest, format, image)?);
-    }
+    proved.push(with_volatility(&mut guest, "lime", &lime)?);
+    proved.extend(converted_with_volatility(&guest.release, &lime, programs)?);
     Ok(proved)
 }
 
@@ -252,7 +256,7 @@ fn with_avml(lime: &Path) -> Result<String> {
 }
 
 /// Volatility lists the processes that run in the guest. Without symbol files for the kernel it cannot.
-pub(crate) fn with_volatility(guest: &mut Guest, format: &str, image: &Path) -> Result<String> {
+fn with_volatility(guest: &mut Guest, format: &str, image: &Path) -> Result<String> {
     let release = guest.release.clone();
     let Some(symbols) = volatility::Symbols::find(&release)? else {
         return Ok(format!(
@@ -268,25 +272,63 @@ pub(crate) fn with_volatility(guest: &mut Guest, format: &str, image: &Path) -> 
     ))
 }
 
+/// What was taken once and converted is the same memory in every format: Volatility lists the same processes.
+fn converted_with_volatility(
+    release: &str,
+    lime: &Path,
+    programs: &[Program],
+) -> Result<Option<String>> {
+    // That there is none was said of the image itself.
+    let Some(symbols) = volatility::Symbols::find(release)? else { return Ok(None) };
+    let folder = tempfile::tempdir()?;
+    let tool = Tool::new(programs, folder.path())?;
+    let wanted = volatility::processes(lime, &symbols)?;
+    for format in CONVERTED {
+        let image = tool.convert(lime, &format!("image.{format}"), &[])?;
+        let found = volatility::processes(&image, &symbols)
+            .with_context(|| format!("lime converted to {format}"))?;
+        ensure!(
+            found == wanted,
+            "Volatility lists {wanted:?} of lime and {found:?} of {format} made of it"
+        );
+        std::fs::remove_file(&image).with_context(|| format!("remove {}", image.display()))?;
+    }
+    Ok(Some(format!(
+        "Volatility 3 linux.pslist lists the same {} processes of lime of {release} converted to {}",
+        wanted.len(),
+        CONVERTED.join(", ")
+    )))
+}
+
 /// Tasks that live as long as the machine and keep their names.
 const LASTING: &[&str] =
     &["lab-guest", "kthreadd", "kswapd0", "rcu_preempt", "khungtaskd", "kdevtmpfs"];
 
 /// Holds the tasks that were found against the lasting ones of the guest; how many those are.
 fn has_tasks(who: &str, guest: &mut Guest, found: &[Task]) -> Result<usize> {
+    has_all(who, &lasting(guest)?, found)
+}
+
+/// The lasting tasks of the guest.
+pub(crate) fn lasting(guest: &mut Guest) -> Result<Vec<Task>> {
     let list = "for p in /proc/[0-9]*; do echo ${p#/proc/} $(busybox cat $p/comm); done";
     let listed = guest.demand(list)?;
-    let mut known = 0;
+    let mut known = Vec::new();
     for line in listed.lines() {
         let Some((pid, comm)) = line.split_once(' ') else { continue };
-        if !LASTING.contains(&comm) {
-            continue;
+        if LASTING.contains(&comm) {
+            let pid = pid.parse().context("a number of a process")?;
+            known.push(Task { pid, comm: comm.to_owned() });
         }
-        let pid: u32 = pid.parse().context("a number of a process")?;
-        let is_there = found.iter().any(|task| task.pid == pid && task.comm == comm);
-        ensure!(is_there, "{who} does not find task {pid} {comm}: {found:?}");
-        known += 1;
     }
-    ensure!(known >= 4, "the guest runs only {listed}");
+    ensure!(known.len() >= 4, "the guest runs only {listed}");
     Ok(known)
+}
+
+/// Holds the tasks that were found against those that are known; how many those are.
+pub(crate) fn has_all(who: &str, known: &[Task], found: &[Task]) -> Result<usize> {
+    for task in known {
+        ensure!(found.contains(task), "{who} does not find {task:?}: {found:?}");
+    }
+    Ok(known.len())
 }

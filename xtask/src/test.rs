@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::lab::kernel::Series;
 use crate::lab::{cell, despite_the_emulator, payload, report};
-use crate::{converted, fuzz, opened, process, recipes, setup};
+use crate::{converted, fuzz, opened, process, recipes, setup, vmcore};
 
 /// How long is fuzzed: enough for what was found before, and for the coarsest of mistakes.
 const FUZZ_SECONDS: u64 = 20;
@@ -59,23 +59,25 @@ pub(crate) fn run() -> Result<()> {
 
     step("images, opened by those who read them");
     for series in [Series::V6_1, Series::V6_12] {
-        let result = despite_the_emulator(|| opened::check(series, &programs)).map(|proved| {
-            proved.iter().for_each(|line| println!("{line}"));
-        });
-        note(&format!("consumers of {}", series.name()), result);
+        let name = format!("consumers of {}", series.name());
+        note(&name, in_a_guest(|| opened::check(series, &programs)));
     }
 
     step("images converted, by the command here");
-    note(
-        "conversions",
-        despite_the_emulator(|| converted::check(&programs)).map(|proved| {
-            proved.iter().for_each(|line| println!("{line}"));
-        }),
-    );
+    note("conversions", in_a_guest(|| converted::check(&programs)));
+
+    step("the kernel's own dump of a guest that crashed");
+    note("vmcore", in_a_guest(|| vmcore::check(&programs)));
 
     println!("\nall of it took {:.0} s", started.elapsed().as_secs_f64());
     println!("{passed} passed, {} failed", failed.len());
     ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
+    Ok(())
+}
+
+/// Prints what `check` proves of a guest that it boots.
+fn in_a_guest(check: impl FnMut() -> Result<Vec<String>>) -> Result<()> {
+    despite_the_emulator(check)?.iter().for_each(|line| println!("{line}"));
     Ok(())
 }
 

@@ -297,6 +297,67 @@ fn segments_that_overlap_are_read_once() {
     assert_eq!(opened.space.map().regions()[0].counterpart, Some(DIRECT_MAP + 0x1000));
 }
 
+/// A program header of ELF64 (elf(5)) with the addresses that count here: type, offset, physical address, bytes in the file and in memory.
+fn program_header([kind, offset, paddr, in_file, in_memory]: [u64; 5]) -> Vec<u8> {
+    let first = kind | 7 << 32;
+    [first, offset, 0, paddr, in_file, in_memory, 0].iter().flat_map(|w| w.to_le_bytes()).collect()
+}
+
+/// The header of an ELF64 core for x86-64 with so many program headers.
+fn elf_header(count: u16) -> Vec<u8> {
+    let mut bytes = b"\x7fELF\x02\x01\x01".to_vec();
+    bytes.resize(16, 0);
+    bytes.extend([4, 0, 62, 0, 1, 0, 0, 0]); // e_type, e_machine, e_version
+    for word in [0, 64, 0_u64] {
+        bytes.extend(word.to_le_bytes()); // e_entry, e_phoff, e_shoff
+    }
+    bytes.extend([0; 4]);
+    for half in [64, 56, count, 0, 0, 0] {
+        bytes.extend(half.to_le_bytes());
+    }
+    bytes
+}
+
+#[test]
+fn a_core_of_virtualbox_is_read() {
+    // `VBoxManage debugvm dumpvmcore`, as the manual has it ("VM core format"): notes called VBCORE and VBCPU, a PT_LOAD for each range of
+    // physical memory, and for ranges of devices one without content.
+    let core = [0xc01a_c0de_u32, 0x1_0000, 24, 0x7_0000, 0, 2].map(u32::to_le_bytes).concat();
+    let notes = [
+        note("VBCORE", 0xb00, &core),
+        note("VBCPU", 0xb01, &[7; 2000]),
+        note("VBCPU", 0xb01, &[8; 2000]),
+    ]
+    .concat();
+    let at = 64 + 5 * 56;
+    let data = at + notes.len() as u64;
+    let (low, high) = (0xa_0000, 0x20_0000);
+    let headers = [
+        [4, at, 0, notes.len() as u64, notes.len() as u64],
+        [1, data, 0, low, low],
+        [1, data + low, 0xa_0000, 0, 0x2_0000],
+        [1, data + low, 0x10_0000, high, high],
+        [1, data + low + high, 0xf000_0000, 0, 0x100_0000],
+    ];
+    let memory = |seed: u8, len: u64| (0..len).map(move |at| (at / 3) as u8 ^ seed);
+    let mut file = elf_header(5);
+    headers.into_iter().for_each(|header| file.extend(program_header(header)));
+    file.extend(notes);
+    file.extend(memory(1, low).chain(memory(2, high)));
+
+    let opened =
+        Format::by_name("elf").unwrap().open.unwrap()(Arc::new(file), Rigor::Strict).unwrap();
+    assert_eq!(opened.facts.machine.as_deref(), Some("x86_64"));
+    assert_eq!(opened.space.map().space(), Space::Physical);
+    let ram: Vec<Extent> = opened.space.map().extents().iter().collect();
+    assert_eq!(ram, [extent(0, low), extent(0x10_0000, 0x10_0000 + high)]);
+    for (start, seed, len) in [(0, 1, low), (0x10_0000, 2, high)] {
+        let mut bytes = vec![0; len as usize];
+        assert_eq!(opened.space.read_at(start, &mut bytes).unwrap() as u64, len);
+        assert!(bytes.iter().copied().eq(memory(seed, len)), "at {start:#x}");
+    }
+}
+
 /// Opens and reads a little of whatever opens.
 fn probe(format: &Format, file: Vec<u8>) {
     let Ok(image) = format.open.unwrap()(Arc::new(file), Rigor::Strict) else { return };

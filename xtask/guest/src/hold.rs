@@ -1,17 +1,21 @@
 //! Programs that hold memory in a known state and then never touch it again: patterned, secret or poisoned. Each prints one line
-//! of JSON that says where the memory is, and sleeps. One more, `frames`, lists what `/proc/kpageflags` calls unreadable.
+//! of JSON that says where the memory is, and sleeps. `frames` lists what `/proc/kpageflags` calls unreadable, and `capture` is for
+//! its own file.
 
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read, Write};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use lab_guest::pattern::{self, PAGE};
 use lab_guest::protocol::Held;
 
+use crate::capture;
 use crate::sys::{Memory, Pages};
 
-const USAGE: &str = "fill BYTES SEED small|huge | secret PAGES | poison PAGES | frames";
+const USAGE: &str = "fill BYTES SEED small|huge | secret PAGES | poison PAGES | frames | \
+                     capture KERNEL INITRAMFS CMDLINE";
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -20,6 +24,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         ["secret", pages] => secret(pages.parse()?),
         ["poison", pages] => poison(pages.parse()?),
         ["frames"] => frames(),
+        ["capture", kernel, initramfs, cmdline] => {
+            capture::load(Path::new(kernel), Path::new(initramfs), cmdline)
+        }
         _ => bail!("usage: lab-guest {USAGE}"),
     }
 }

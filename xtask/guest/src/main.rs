@@ -1,7 +1,8 @@
 //! The laboratory's program inside the guest: as process 1 it sets the machine up and does what the host asks; by name it holds
-//! memory in a state that a test needs. It is not part of what is tested, and shares no code with it.
+//! memory in a state that a test needs, or loads the kernel that a crash boots. It is not part of what is tested, and shares no code with it.
 
 mod agent;
+mod capture;
 mod hold;
 mod init;
 mod sys;

@@ -1,8 +1,10 @@
-//! All unsafe code of the guest: anonymous and secret memory, and waiting for a child with what it used.
+//! All unsafe code of the guest: anonymous and secret memory, waiting for a child with what it used, and loading a kernel.
 //! Not policy: what is done with the memory is decided by the callers.
 
+use std::ffi::CStr;
+use std::fs::File;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 
 use rustix::mm::{Advice, MapFlags, ProtFlags};
@@ -138,4 +140,27 @@ pub(crate) fn wait(pid: u32) -> io::Result<Ended> {
         libc::WEXITSTATUS(status)
     };
     Ok(Ended { status, peak_kib: usage.ru_maxrss as u64 })
+}
+
+/// Loads the kernel that a crash boots (`kexec_file_load(2)`).
+pub(crate) fn load_capture_kernel(
+    kernel: &File,
+    initramfs: &File,
+    cmdline: &CStr,
+) -> io::Result<()> {
+    /// `KEXEC_FILE_ON_CRASH` of include/uapi/linux/kexec.h.
+    const ON_CRASH: libc::c_ulong = 2;
+    // SAFETY: the descriptors are open and the pointer is to as many bytes as are stated, the NUL counted; the kernel only reads
+    // them, and what is loaded runs only after this one has crashed.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_kexec_file_load,
+            kernel.as_raw_fd(),
+            initramfs.as_raw_fd(),
+            cmdline.to_bytes_with_nul().len() as libc::c_ulong,
+            cmdline.as_ptr(),
+            ON_CRASH,
+        )
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

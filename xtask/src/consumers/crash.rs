@@ -36,6 +36,8 @@ pub(crate) struct Session {
     pub(crate) modules: Vec<String>,
     /// `bt 0`: the functions on the idle task's stack, the innermost first.
     pub(crate) backtrace: Vec<String>,
+    /// `bt -p`: those on the stack of the task that the kernel crashed in; none where it did not crash.
+    pub(crate) crashed: Vec<String>,
 }
 
 /// Opens an image with the kernel that it is of.
@@ -45,7 +47,10 @@ pub(crate) struct Session {
 pub(crate) fn open(image: &Path, vmlinux: &Path) -> Result<Outcome> {
     setup::apt(&["crash"])?;
     let folder = tempfile::tempdir().context("create a folder for what crash prints")?;
-    fs::write(folder.path().join("commands"), "sys > sys\nps > ps\nmod > mod\nbt 0 > bt\nquit\n")?;
+    fs::write(
+        folder.path().join("commands"),
+        "sys > sys\nps > ps\nmod > mod\nbt 0 > bt\nbt -p > panic\nquit\n",
+    )?;
     let mut crash = Command::new("crash");
     crash.args(["-s", "-i", "commands"]).arg(absolute(vmlinux)?).arg(absolute(image)?);
     // The home folder may hold commands of the user's own.
@@ -65,6 +70,7 @@ pub(crate) fn open(image: &Path, vmlinux: &Path) -> Result<Outcome> {
         tasks: tasks(&printed("ps")?),
         modules: modules(&printed("mod")?),
         backtrace: backtrace(&printed("bt")?),
+        crashed: backtrace(&printed("panic")?),
     }))
 }
 

@@ -1,4 +1,4 @@
-"""What drgn finds in the image argv[1] with the kernel argv[2]: its release and its tasks, as JSON."""
+"""What drgn finds in the image argv[1] with the kernel argv[2]: its release, its tasks, and where it crashed, as JSON."""
 
 import json
 import sys
@@ -13,5 +13,9 @@ tasks = [
     {"pid": task.pid.value_(), "comm": task.comm.string_().decode(errors="replace")}
     for task in for_each_task(program)
 ]
+try:
+    crashed = [frame.name or "" for frame in program.crashed_thread().stack_trace()]
+except (LookupError, ValueError):
+    crashed = []
 release = program["init_uts_ns"].name.release.string_().decode()
-json.dump({"release": release, "tasks": tasks}, sys.stdout)
+json.dump({"release": release, "tasks": tasks, "crashed": crashed}, sys.stdout)

@@ -19,6 +19,8 @@ pub(crate) struct Found {
     pub(crate) release: String,
     /// Every thread, in the order of their numbers.
     pub(crate) tasks: Vec<Task>,
+    /// The functions on the stack of the task that the kernel crashed in, the innermost first; none where it did not crash.
+    pub(crate) crashed: Vec<String>,
 }
 
 /// Opens an image with the kernel that it is of.

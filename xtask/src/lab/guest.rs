@@ -166,6 +166,16 @@ impl Guest {
         }
     }
 
+    /// Has the guest's kernel crash, and waits until the capture kernel that stands ready for that takes commands. From then on
+    /// the guest is that kernel, in the memory that was kept free for it.
+    pub(crate) fn crash(&mut self) -> Result<()> {
+        self.start("echo c > /proc/sysrq-trigger", None)?;
+        match self.receive(BOOT_LIMIT)? {
+            Response::Ready { .. } => Ok(()),
+            other => bail!("the guest did not crash: {other:?}"),
+        }
+    }
+
     /// Points the data port to a new file and returns its path. [`Guest::settle`] says when the image is in it.
     pub(crate) fn collect(&mut self, name: &str) -> Result<PathBuf> {
         let path = self.images.path().join(name);
@@ -216,8 +226,14 @@ impl Guest {
 
     /// Has QEMU write the guest's memory to `path` as an ELF file: its own code for it, which nothing of the laboratory takes part in.
     pub(crate) fn dump(&mut self, path: &Path) -> Result<()> {
+        self.dump_as(path, "elf")
+    }
+
+    /// The same in a format that QEMU names: `elf`, or `kdump-zlib`, `kdump-lzo`, `kdump-snappy`.
+    pub(crate) fn dump_as(&mut self, path: &Path, format: &str) -> Result<()> {
         let protocol = format!("file:{}", path.display());
-        self.qmp("dump-guest-memory", json!({ "paging": false, "protocol": protocol }))
+        let arguments = json!({ "paging": false, "protocol": protocol, "format": format });
+        self.qmp("dump-guest-memory", arguments)
     }
 
     /// Removes an image that is not needed any more.

@@ -38,6 +38,8 @@ impl Format {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum By {
     Physical,
+    /// The same of the kernel's own dump, where a segment with the kernel's text lies within one of RAM.
+    PhysicalBesideText,
     Virtual,
 }
 
@@ -46,6 +48,12 @@ pub(crate) enum By {
 struct Span {
     range: Range,
     offset: u64,
+}
+
+impl Span {
+    fn holds(&self, other: &Span) -> bool {
+        self.range.start <= other.range.start && other.range.end <= self.range.end
+    }
 }
 
 /// An image.
@@ -188,7 +196,7 @@ fn elf(file: &File, by: By) -> Result<Vec<Span>> {
                 ensure!(in_file == in_memory, "p_filesz and p_memsz differ in header {index}");
                 ensure!(align == 0, "p_align is {align} in header {index}");
                 let start = match by {
-                    By::Physical => physical_address,
+                    By::Physical | By::PhysicalBesideText => physical_address,
                     By::Virtual => virtual_address,
                 };
                 let end = start.checked_add(in_file).context("a segment wraps around")?;
@@ -196,6 +204,11 @@ fn elf(file: &File, by: By) -> Result<Vec<Span>> {
             }
             other => bail!("header {index} is of type {other}"),
         }
+    }
+    if by == By::PhysicalBesideText {
+        let all = spans.clone();
+        spans.retain(|span| !all.iter().any(|other| other != span && other.holds(span)));
+        ensure!(all.len() == spans.len() + 1, "not one segment of text lies within RAM");
     }
     spans.sort_by_key(|span| span.range.start);
     Ok(spans)

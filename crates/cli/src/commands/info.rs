@@ -179,14 +179,16 @@ impl Report<'_> {
                 line(key, value.clone());
             }
         }
-        let taken = facts.taken.and_then(|taken| i64::try_from(taken.as_secs()).ok());
-        if let Some(taken) = taken.and_then(|taken| jiff::Timestamp::from_second(taken).ok()) {
+        let date = |seconds: i64| jiff::Timestamp::from_second(seconds).ok();
+        let taken = facts.taken.and_then(|taken| date(i64::try_from(taken.as_secs()).ok()?));
+        if let Some(taken) = taken {
             line("taken", taken.to_string());
         }
         line("page size", Human(*page_size).to_string());
-        let time = facts.vmcoreinfo.as_ref().and_then(|info| info.get("CRASHTIME"));
-        if let Some(time) = time {
-            line("crashed", format!("{time} s since 1970"));
+        // In the kernel's own dump, seconds since 1970 (`crash_save_vmcoreinfo` in `kernel/vmcore_info.c`).
+        let crashed = facts.vmcoreinfo.as_ref().and_then(|info| info.get("CRASHTIME"));
+        if let Some(crashed) = crashed.and_then(|seconds| date(seconds.parse().ok()?)) {
+            line("crashed", crashed.to_string());
         }
         match file {
             Some(Opened { size, .. }) => {
