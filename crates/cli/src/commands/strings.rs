@@ -7,6 +7,7 @@ use anyhow::Context;
 use memdump_inspect::scan::{ScanError, Summary};
 use memdump_inspect::strings::{Collect, Encoding, Found, Wanted, find};
 use memdump_inspect::tally::{Alike, Counted, Counts, Rank, Tally, Unlisted};
+use serde_json::json;
 
 use super::look::{self, Moving};
 use super::print;
@@ -197,7 +198,11 @@ impl Table<'_> {
             }
         }
         if args.json {
-            out.extend_from_slice(look::summary_line(target, summary, found).as_bytes());
+            let Unlisted { strings, bytes, at_most } = counts.unlisted();
+            let mut summary = look::summary(target, summary, found);
+            summary["unlisted"] = json!({"strings": strings, "bytes": bytes, "at_most": at_most});
+            // Writing to a vector cannot fail.
+            let _ = writeln!(out, "{}", json!({ "summary": summary }));
         }
         flush(&mut out)?;
         self.tell_unlisted(counts);

@@ -15,7 +15,7 @@ use std::thread;
 use foldhash::fast::RandomState;
 
 use crate::strings::{Collect, Found};
-use crate::template::template;
+use crate::template::{find_digit, template};
 use shard::{Batch, Rules, Shard};
 
 /// What is counted.
@@ -146,6 +146,7 @@ impl Collect for Tally {
         let Local { batches, text: made } = &mut **local;
         let text = match self.alike {
             Alike::Equal => string.text,
+            Alike::Template if find_digit(string.text).is_none() => string.text,
             Alike::Template => {
                 made.clear();
                 template(&string.text[..string.text.len().min(2 * Self::MAX_TEXT)], made);
