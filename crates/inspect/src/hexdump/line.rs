@@ -104,29 +104,27 @@ impl Layout {
     fn marked(&self, out: &mut Vec<u8>, marks: &Marks, kind: RegionKind, addr: u64, bytes: &[u8]) {
         marks.address(out, kind, |out| address(out, addr, self.address_digits));
         out.extend_from_slice(b"  ");
-        let gaps = self.width.checked_div(self.group).unwrap_or(0);
-        let room = bytes.len() * (2 * Change::MAX + 3 + 1) + gaps + 3 * Change::MAX;
+        let room = 2 * (bytes.len() + 1) * Change::MAX + self.hex_len() + bytes.len() + 4;
         let mut line = Pen::new(out, room);
         let mut present = Sort::Unmarked;
-        let mut to_gap = self.group;
+        let (mut to_gap, mut shown) = (self.group, 0);
         for &byte in bytes {
             if to_gap == 0 && self.group > 0 {
                 line.put(b" ");
+                shown += 1;
                 to_gap = self.group;
             }
             to_gap = to_gap.wrapping_sub(1);
             let next = Sort::of(byte);
             line.change(marks.change(present, next));
-            line.put(&HEX[usize::from(byte)]);
-            line.put(b" ");
+            let [high, low] = HEX[usize::from(byte)];
+            line.put(&[high, low, b' ']);
+            shown += 3;
             present = next;
         }
         line.change(marks.change(present, Sort::Unmarked));
-        line.end();
-        let gaps_shown = (bytes.len() - 1).checked_div(self.group).unwrap_or(0);
-        out.resize(out.len() + self.hex_len() - 3 * bytes.len() - gaps_shown, b' ');
-        out.extend_from_slice(b" |");
-        let mut line = Pen::new(out, room);
+        line.spaces(self.hex_len() - shown);
+        line.put(b" |");
         let mut present = Sort::Unmarked;
         for &byte in bytes {
             let next = Sort::of(byte);
@@ -135,8 +133,8 @@ impl Layout {
             present = next;
         }
         line.change(marks.change(present, Sort::Unmarked));
+        line.put(b"|\n");
         line.end();
-        out.extend_from_slice(b"|\n");
     }
 }
 

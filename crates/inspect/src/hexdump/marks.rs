@@ -16,7 +16,7 @@ impl Marks {
     /// printable ASCII, and before all others, what is named so; after each of those that is not empty `reset`.
     ///
     /// # Panics
-    /// When one of the last three is longer, with `reset`, than 15 bytes.
+    /// When one of the last three is longer, with `reset`, than 16 bytes.
     pub const fn new(
         address: fn(RegionKind) -> &'static str,
         zero: &'static str,
@@ -91,13 +91,13 @@ impl Sort {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Change {
     text: [u8; Self::MAX],
-    len: u8,
+    len: usize,
 }
 
 impl Change {
     /// The most bytes. All are written, which takes no longer than to see how many, and the next part stands over those
     /// that are too many.
-    pub(super) const MAX: usize = 15;
+    pub(super) const MAX: usize = 16;
     const NONE: Self = Self { text: [0; Self::MAX], len: 0 };
 
     const fn new(from: &str, to: &str, reset: &str) -> Self {
@@ -111,7 +111,7 @@ impl Change {
             let bytes = parts[part].as_bytes();
             let mut at = 0;
             while at < bytes.len() {
-                change.text[change.len as usize] = bytes[at];
+                change.text[change.len] = bytes[at];
                 change.len += 1;
                 at += 1;
             }
@@ -157,7 +157,12 @@ impl<'a> Pen<'a> {
 
     pub(super) fn change(&mut self, change: &Change) {
         self.out[self.at..self.at + Change::MAX].copy_from_slice(&change.text);
-        self.at += usize::from(change.len);
+        self.at += change.len;
+    }
+
+    pub(super) fn spaces(&mut self, count: usize) {
+        self.out[self.at..self.at + count].fill(b' ');
+        self.at += count;
     }
 
     pub(super) fn end(self) {

@@ -37,14 +37,18 @@ pub(super) struct Batch {
     due: Vec<Due>,
     /// Their texts, one after another.
     texts: Vec<u8>,
+    /// Where the last text begins.
+    last: usize,
 }
 
+/// A string, or several that follow one another and have one text.
 struct Due {
     hash: u64,
     /// Where its text ends.
     end: usize,
+    count: u64,
     bytes: u64,
-    addr: u64,
+    first: u64,
 }
 
 impl Batch {
@@ -54,8 +58,19 @@ impl Batch {
     const MAX_TEXTS: usize = 8 << 10;
 
     pub(super) fn add(&mut self, hash: u64, text: &[u8], bytes: u64, addr: u64) {
+        // What there is most of often follows itself.
+        if let Some(due) = self.due.last_mut()
+            && due.hash == hash
+            && self.texts[self.last..] == *text
+        {
+            due.count += 1;
+            due.bytes += bytes;
+            due.first = due.first.min(addr);
+            return;
+        }
+        self.last = self.texts.len();
         self.texts.extend_from_slice(text);
-        self.due.push(Due { hash, end: self.texts.len(), bytes, addr });
+        self.due.push(Due { hash, end: self.texts.len(), count: 1, bytes, first: addr });
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -123,10 +138,11 @@ impl Shard {
     pub(super) fn count(&mut self, rules: &Rules, batch: &mut Batch) {
         self.fetch(batch);
         let mut start = 0;
-        for Due { hash, end, bytes, addr } in batch.due.drain(..) {
-            self.add(rules, hash, &batch.texts[start..end], bytes, addr);
-            start = end;
+        for due in &batch.due {
+            self.add(rules, due, &batch.texts[start..due.end]);
+            start = due.end;
         }
+        batch.due.clear();
         batch.texts.clear();
     }
 
@@ -145,7 +161,8 @@ impl Shard {
         black_box(seen);
     }
 
-    fn add(&mut self, rules: &Rules, hash: u64, text: &[u8], bytes: u64, addr: u64) {
+    fn add(&mut self, rules: &Rules, due: &Due, text: &[u8]) {
+        let &Due { hash, count, bytes, first, .. } = due;
         let Self { table, entries, texts, .. } = self;
         let tag = hash as u32;
         let is_it =
@@ -153,15 +170,15 @@ impl Shard {
         let place = Slot { tag, index: 0 }.hash();
         if let Some(slot) = table.find(place, is_it) {
             let entry = &mut entries[slot.index as usize];
-            entry.count += 1;
+            entry.count += count;
             entry.bytes += bytes;
-            entry.first = entry.first.min(addr);
+            entry.first = entry.first.min(first);
             return;
         }
-        let missed = match self.admit(hash, rules.weight(1, bytes)) {
+        let missed = match self.admit(hash, rules.weight(count, bytes)) {
             Some(missed) if self.make_room(rules, text.len()) => missed,
             _ => {
-                self.unlisted.strings += 1;
+                self.unlisted.strings += count;
                 self.unlisted.bytes += bytes;
                 return;
             }
@@ -172,7 +189,7 @@ impl Shard {
         reserve(texts, text.len());
         texts.extend_from_slice(text);
         reserve(entries, 1);
-        entries.push(Entry { first: addr, count: 1, bytes, missed, at, len });
+        entries.push(Entry { first, count, bytes, missed, at, len });
         table.insert_unique(place, Slot { tag, index }, Slot::hash);
     }
 
