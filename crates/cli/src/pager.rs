@@ -7,10 +7,8 @@ use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use signal_hook::consts::SIGINT;
+use crate::signals;
 
 /// What is written to a file or a pipe at a time, in bytes.
 const BUFFER_LEN: usize = 1 << 16;
@@ -128,8 +126,8 @@ fn start_pager() -> Option<Child> {
         command.env("LESS", "R");
     }
     let child = command.spawn().ok()?;
-    // The key is for the pager, which goes on after it.
-    let _ = signal_hook::flag::register(SIGINT, Arc::new(AtomicBool::new(false)));
+    // Where that fails the key ends both.
+    let _ = signals::leave_interrupt_to_pager();
     Some(child)
 }
 

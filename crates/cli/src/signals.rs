@@ -1,4 +1,4 @@
-//! SIGINT, SIGTERM and SIGHUP end a dump in order.
+//! SIGINT, SIGTERM and SIGHUP end a command in order.
 
 use std::io;
 use std::sync::Arc;
@@ -14,6 +14,16 @@ use crate::exit::Exit;
 /// How long a write that is stuck in a pipe may keep the program from ending.
 const GRACE: Duration = Duration::from_secs(3);
 
+/// Whether a pager has the terminal, and SIGINT is its own.
+static IS_PAGED: AtomicBool = AtomicBool::new(false);
+
+/// From now on SIGINT is no request to stop: it is for the pager, which goes on after it.
+pub(crate) fn leave_interrupt_to_pager() -> io::Result<()> {
+    IS_PAGED.store(true, Ordering::Relaxed);
+    // It would end the program where nobody watches for it.
+    signal_hook::flag::register(SIGINT, Arc::new(AtomicBool::new(false))).map(drop)
+}
+
 /// Set when a signal asks to stop.
 #[derive(Clone, Default)]
 pub(crate) struct StopFlag(Arc<AtomicBool>);
@@ -26,7 +36,10 @@ impl StopFlag {
         let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
         let seen = flag.clone();
         thread::spawn(move || {
-            for _ in signals.forever() {
+            for signal in signals.forever() {
+                if signal == SIGINT && IS_PAGED.load(Ordering::Relaxed) {
+                    continue;
+                }
                 if seen.0.swap(true, Ordering::Relaxed) {
                     std::process::exit(Exit::Failed as i32);
                 }
@@ -42,5 +55,13 @@ impl StopFlag {
 
     pub(crate) fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// An error where a signal asks to stop, to end what goes on.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        match self.is_set() {
+            true => Err(io::Error::other("stopped by a signal")),
+            false => Ok(()),
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Seek};
+use std::ops::Range;
 
 /// Bytes with a length that can be read at any offset: a file, or a slice in a test.
 pub trait ReadAt: Send + Sync {
@@ -15,6 +16,12 @@ pub trait ReadAt: Send + Sync {
 
     /// Reads at `offset` into the front of `buf`; 0 at the end.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
+
+    /// The first bytes of `range` that may be other than zero, as far as that is known without reading them; none where all are
+    /// zeros. Who does not know says all of it. `range` is not empty.
+    fn data(&self, range: Range<u64>) -> Option<Range<u64>> {
+        Some(range)
+    }
 
     /// Fills all of `buf` from `offset` on.
     fn read_exact_at(&self, mut offset: u64, mut buf: &mut [u8]) -> io::Result<()> {
@@ -46,6 +53,33 @@ impl ReadAt for File {
         return std::os::unix::fs::FileExt::read_at(self, buf, offset);
         #[cfg(windows)]
         return std::os::windows::fs::FileExt::seek_read(self, buf, offset);
+    }
+
+    #[cfg(target_os = "linux")]
+    fn data(&self, range: Range<u64>) -> Option<Range<u64>> {
+        data(self, range)
+    }
+}
+
+/// The holes of a sparse file. Not every file system tells of them.
+#[cfg(target_os = "linux")]
+fn data(file: &File, range: Range<u64>) -> Option<Range<u64>> {
+    use rustix::fs::{SeekFrom, seek};
+    use rustix::io::Errno;
+
+    // Reads are positional, so that nobody minds where the file stands.
+    let start = match seek(file, SeekFrom::Data(range.start)) {
+        Ok(start) => start.max(range.start),
+        // There is none up to the end of the file; of one that was cut short the rest is not zeros but missing.
+        Err(Errno::NXIO) if file.size().is_ok_and(|size| size >= range.end) => return None,
+        Err(_) => return Some(range),
+    };
+    if start >= range.end {
+        return None;
+    }
+    match seek(file, SeekFrom::Hole(start)) {
+        Ok(end) if end > start => Some(start..end.min(range.end)),
+        _ => Some(start..range.end),
     }
 }
 

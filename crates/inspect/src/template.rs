@@ -60,8 +60,8 @@ pub fn template(text: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&text[at..]);
 }
 
-/// Where the first decimal digit is; most of a text has none.
-fn find_digit(text: &[u8]) -> Option<usize> {
+/// Where the first decimal digit is; most of a text has none. Without one it is its own template.
+pub(crate) fn find_digit(text: &[u8]) -> Option<usize> {
     let (blocks, rest) = text.as_chunks::<16>();
     for (block, at) in blocks.iter().zip((0..).step_by(16)) {
         let bytes: i8x16 = bytemuck::cast(*block);

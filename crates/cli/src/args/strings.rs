@@ -19,13 +19,16 @@ Examples:
 {TARGET_HELP}
 
 A string is a run of printable characters and tabs, as for strings(1). It may go on from one region into the next
-where they touch, but not across memory that cannot be read. Zeros that a process never touched are not read.
+where they touch, but not across memory that cannot be read. Zeros that a process never touched are not read, nor
+are holes of a file.
 
-With --templates, numbers count as alike: words of hexadecimal digits and runs of decimal ones become #.
+With --templates, numbers count as alike: words of hexadecimal digits and runs of decimal ones become #. Where there
+are too many different ones to keep, those with the most bytes are kept (with --count, the most frequent), and what
+is not listed is told: how many strings, and how many bytes one of their groups, or how often one of them, may be there at most.
 
 --json prints an object a line: address, encoding, region (its name), kind, string; \"cut\": true where a long
 one was cut. With --unique and --templates: string or template, count, bytes, first (an address). The last line is
-{{\"summary\": …}}: found, bytes read, zeros not read, holes with start, end, cause.
+{{\"summary\": …}}: found, bytes read, zeros not read, holes with start, end, cause; unlisted (strings, bytes, at_most).
 
 Exit status: 0 found, 1 none found, 2 wrong usage, 3 some or all of the memory could not be read."
     )

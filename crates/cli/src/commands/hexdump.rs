@@ -9,17 +9,20 @@ use memdump_inspect::hexdump::{Event, Form, Layout, Marks, Options, hexdump};
 use memdump_inspect::scan::{self, ScanError};
 use serde_json::json;
 
+use super::look;
 use super::target::{self, Target, TargetKind};
 use crate::args::{HexdumpArgs, ProgressStyle};
 use crate::exit::{Exit, ListingClosed};
 use crate::log;
 use crate::pager::Listing;
 use crate::progress::Progress;
+use crate::signals::StopFlag;
 use crate::size::Human;
 use crate::style::{self, Palette};
 
 pub(crate) fn run(args: &HexdumpArgs) -> anyhow::Result<Exit> {
     log::init(args.target.of.verbose);
+    let stop = look::watch()?;
     let target = target::open(&args.target.target, &args.target.of)?;
     if !args.quiet {
         target.notes.iter().for_each(|note| eprintln!("memdump: {note}"));
@@ -42,6 +45,7 @@ pub(crate) fn run(args: &HexdumpArgs) -> anyhow::Result<Exit> {
     let mut shown = Shown {
         listing,
         reader,
+        stop: &stop,
         target: &target,
         holes: BTreeMap::new(),
         nothing: 0,
@@ -52,7 +56,11 @@ pub(crate) fn run(args: &HexdumpArgs) -> anyhow::Result<Exit> {
     shown.progress.clear();
     let exit = shown.conclude(args);
     let listing = shown.listing;
+    let name = target.name.clone();
+    // A process that stands still for it need not wait for whoever reads the listing.
+    drop(target);
     match result {
+        Err(_) if stop.is_set() => bail!("stopped by a signal"),
         Ok(()) => listing.finish().context(ListingClosed)?,
         Err(ScanError::Deliver(error)) => {
             let is_quit = error.kind() == io::ErrorKind::BrokenPipe && listing.was_pager();
@@ -60,7 +68,7 @@ pub(crate) fn run(args: &HexdumpArgs) -> anyhow::Result<Exit> {
         }
         Err(error) => {
             listing.finish().context(ListingClosed)?;
-            return Err(error).with_context(|| format!("cannot show all of {}", target.name));
+            return Err(error).with_context(|| format!("cannot show all of {name}"));
         }
     }
     Ok(exit)
@@ -107,6 +115,9 @@ fn nearest(map: &MemoryMap, range: Extent) -> String {
     below + &map.regions().get(after).map_or(String::new(), |region| told(region, "above"))
 }
 
+const MARKS: Marks =
+    Marks::new(style::of_kind, style::FAINT, "", style::BINARY, style::RESET);
+
 /// Who reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reader {
@@ -122,13 +133,7 @@ fn options(args: &HexdumpArgs, target: &Target, reader: Reader) -> Options {
     let is_plain = target.kind == TargetKind::Plain;
     let form = match reader {
         Reader::Json => Form::Json,
-        Reader::Person(palette) if palette.is_on() => Form::Marked(Marks {
-            address: style::of_kind,
-            zero: style::FAINT,
-            printable: "",
-            other: style::BINARY,
-            reset: style::RESET,
-        }),
+        Reader::Person(palette) if palette.is_on() => Form::Marked(MARKS),
         Reader::Person(_) | Reader::Program => Form::Canonical,
     };
     Options {
@@ -149,6 +154,7 @@ fn options(args: &HexdumpArgs, target: &Target, reader: Reader) -> Options {
 struct Shown<'a> {
     listing: Listing,
     reader: Reader,
+    stop: &'a StopFlag,
     target: &'a Target,
     /// Bytes that could not be read, by cause.
     holes: BTreeMap<Cause, u64>,
@@ -159,6 +165,7 @@ struct Shown<'a> {
 
 impl Shown<'_> {
     fn event(&mut self, event: Event<'_>) -> io::Result<()> {
+        self.stop.check()?;
         match event {
             Event::Lines(lines) => self.listing.write_all(lines),
             Event::Region(region) => self.region(region),

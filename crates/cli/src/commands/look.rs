@@ -56,10 +56,7 @@ impl<'a> Moving<'a> {
         if let Ok(mut progress) = self.progress.lock() {
             progress.advance(done);
         }
-        match self.stop.is_set() {
-            true => Err(io::Error::other("stopped by a signal")),
-            false => Ok(()),
-        }
+        self.stop.check()
     }
 
     pub(super) fn clear(&self) {
@@ -130,6 +127,11 @@ pub(super) fn conclude(target: &Target, summary: &Summary, found: u64, quiet: bo
 
 /// The last line of `--json`.
 pub(super) fn summary_line(target: &Target, summary: &Summary, found: u64) -> String {
+    format!("{}\n", json!({ "summary": self::summary(target, summary, found) }))
+}
+
+/// What the last line of `--json` is about.
+pub(super) fn summary(target: &Target, summary: &Summary, found: u64) -> Value {
     let hole = |hole: &Hole| -> Value {
         json!({
             "start": hole.extent.start(),
@@ -137,13 +139,12 @@ pub(super) fn summary_line(target: &Target, summary: &Summary, found: u64) -> St
             "cause": hole.cause.name(),
         })
     };
-    let line = json!({"summary": {
+    json!({
         "target": target.name,
         "found": found,
         "read": summary.bytes,
         "zero": summary.zero,
         "holes": missing(target, summary).iter().map(hole).collect::<Vec<_>>(),
         "unlisted_holes": summary.holes.unlisted(),
-    }});
-    format!("{line}\n")
+    })
 }

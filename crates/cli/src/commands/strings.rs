@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::Context;
 use memdump_inspect::scan::{ScanError, Summary};
 use memdump_inspect::strings::{Collect, Encoding, Found, Wanted, find};
-use memdump_inspect::tally::{Alike, Counted, Tally};
+use memdump_inspect::tally::{Alike, Counted, Counts, Rank, Tally, Unlisted};
+use serde_json::json;
 
 use super::look::{self, Moving};
 use super::print;
@@ -19,8 +20,9 @@ use crate::signals::StopFlag;
 use crate::size::Human;
 use crate::style::Palette;
 
-/// What counted texts may take, in bytes.
-const MAX_COUNTED: usize = 256 << 20;
+/// What counted texts may take, in bytes. Of templates those that fill memory are wanted, and small ones are many.
+const MAX_TEMPLATES: usize = 32 << 20;
+const MAX_UNIQUE: usize = 96 << 20;
 
 pub(crate) fn run(args: &StringsArgs) -> anyhow::Result<Exit> {
     log::init(args.target.of.verbose);
@@ -138,8 +140,12 @@ impl Collect for Shown<'_> {
 }
 
 fn counted(args: &StringsArgs, target: &Target, stop: &StopFlag) -> anyhow::Result<Exit> {
-    let alike = if args.templates { Alike::Template } else { Alike::Equal };
-    let tally = Tally::new(alike, MAX_COUNTED);
+    let (alike, rank) = match (args.templates, args.count) {
+        (true, _) => (Alike::Template, Rank::Bytes),
+        (false, true) => (Alike::Equal, Rank::Count),
+        (false, false) => (Alike::Equal, Rank::First),
+    };
+    let tally = Tally::new(alike, rank, max_kept(args));
     let moving = Moving::new(target, args.quiet, stop);
     let (summary, result) = find(
         target.space(),
@@ -152,17 +158,12 @@ fn counted(args: &StringsArgs, target: &Target, stop: &StopFlag) -> anyhow::Resu
     );
     moving.clear();
     moving.done(result, target)?;
-    let (mut counted, others) = tally.into_counted();
-    counted.sort_unstable_by(|a, b| {
-        let rank = |counted: &Counted| match (args.templates, args.count) {
-            (true, _) => std::cmp::Reverse(counted.bytes),
-            (false, true) => std::cmp::Reverse(counted.count),
-            (false, false) => std::cmp::Reverse(0),
-        };
-        (rank(a), a.first, &a.text).cmp(&(rank(b), b.first, &b.text))
-    });
     let table = Table { args, target, is_terminal: io::stdout().is_terminal() };
-    table.print(&counted, others, &summary)
+    table.print(&tally.into_counts(), &summary)
+}
+
+fn max_kept(args: &StringsArgs) -> usize {
+    if args.templates { MAX_TEMPLATES } else { MAX_UNIQUE }
 }
 
 /// Counted strings, for people and for programs.
@@ -173,15 +174,10 @@ struct Table<'a> {
 }
 
 impl Table<'_> {
-    fn print(
-        &self,
-        counted: &[Counted],
-        others: (u64, u64),
-        summary: &Summary,
-    ) -> anyhow::Result<Exit> {
+    fn print(&self, counts: &Counts, summary: &Summary) -> anyhow::Result<Exit> {
         let Self { args, target, .. } = self;
         let places = Places { map: target.map(), palette: Palette::of(args.color) };
-        let found = counted.iter().map(|counted| counted.count).sum::<u64>() + others.0;
+        let found = counts.strings();
         let mut place = Place::default();
         let mut out = Vec::new();
         let mut stdout = io::stdout().lock();
@@ -190,39 +186,66 @@ impl Table<'_> {
             out.clear();
             written.context(ListingClosed)
         };
-        if args.templates && !args.json && !counted.is_empty() {
+        if args.templates && !args.json && found > 0 {
             let (bold, reset) = (places.palette.bold(), places.palette.reset());
             // Writing to a vector cannot fail.
             let _ = writeln!(out, "{bold}{:>10}  {:>12}  TEMPLATE{reset}", "COUNT", "BYTES");
         }
-        for counted in counted.iter().take(args.top.unwrap_or(usize::MAX)) {
+        for counted in counts.iter().take(args.top.unwrap_or(usize::MAX)) {
             self.line(&mut out, counted, &places, &mut place);
             if out.len() >= 1 << 16 {
                 flush(&mut out)?;
             }
         }
         if args.json {
-            out.extend_from_slice(look::summary_line(target, summary, found).as_bytes());
+            let Unlisted { strings, bytes, at_most } = counts.unlisted();
+            let mut summary = look::summary(target, summary, found);
+            summary["unlisted"] = json!({"strings": strings, "bytes": bytes, "at_most": at_most});
+            // Writing to a vector cannot fail.
+            let _ = writeln!(out, "{}", json!({ "summary": summary }));
         }
         flush(&mut out)?;
-        if others.0 > 0 {
-            eprintln!(
-                "memdump: {} more strings ({}) were not told apart, as {} of different ones are kept: \
-                 look at less (--heap, --range …) or at longer ones (-n)",
-                others.0,
-                Human(others.1),
-                Human(MAX_COUNTED as u64),
-            );
-        }
+        self.tell_unlisted(counts);
         Ok(look::conclude(target, summary, found, args.quiet))
     }
 
-    fn line(&self, out: &mut Vec<u8>, counted: &Counted, places: &Places<'_>, place: &mut Place) {
-        let Counted { text, count, bytes, first } = counted;
+    /// Says what is not in the table as it would have taken too much memory.
+    fn tell_unlisted(&self, counts: &Counts) {
+        let Unlisted { strings, bytes, at_most } = counts.unlisted();
+        if strings == 0 {
+            return;
+        }
+        let why = match (self.args.templates, self.args.count) {
+            (true, _) => format!(
+                "are not listed: groups of at most {0} each; no group above is short of more than {0}",
+                Human(at_most)
+            ),
+            (false, true) => format!(
+                "are not listed: none of them was there more than {at_most} times; no count above is short of \
+                 more than {at_most}"
+            ),
+            (false, false) => "were not told apart".into(),
+        };
+        eprintln!(
+            "memdump: {strings} more strings ({}) {why}, as {} of different ones are kept: look at less (--heap, \
+             --range …) or at longer ones (-n)",
+            Human(bytes),
+            Human(max_kept(self.args) as u64),
+        );
+    }
+
+    fn line(
+        &self,
+        out: &mut Vec<u8>,
+        counted: Counted<'_>,
+        places: &Places<'_>,
+        place: &mut Place,
+    ) {
+        let Counted { text, count, bytes, first, .. } = counted;
         let is_cut = text.len() == Tally::MAX_TEXT;
         if self.args.json {
             let what = if self.args.templates { "template" } else { "string" };
-            let place = places.json(place, *first);
+            let place = places.json(place, first);
             // Writing to a vector cannot fail.
             let _ = write!(out, "{{\"{what}\":");
             json_string(out, text);
@@ -234,7 +257,7 @@ impl Table<'_> {
             return;
         }
         let _ = match (self.args.templates, self.args.count) {
-            (true, _) => write!(out, "{count:>10}  {:>12}  ", Human(*bytes).to_string()),
+            (true, _) => write!(out, "{count:>10}  {:>12}  ", Human(bytes).to_string()),
             (false, true) => write!(out, "{count:>10}  "),
             (false, false) => Ok(()),
         };

@@ -124,7 +124,54 @@ impl Stretches {
     fn present(&self, extent: Extent, shift: Shift) -> u64 {
         held(self.end, shift.offset(extent.start()), extent.len())
     }
+
+    /// Adds what is known of memory that is in the file: holes of a sparse file are zeros. Says whether that is all
+    /// of it; with as few looks at the file as are left it may be the front.
+    fn push_data(
+        &self,
+        runs: &mut Vec<Run>,
+        extent: Extent,
+        shift: Shift,
+        looks: &mut usize,
+    ) -> bool {
+        let mut rest = Some(extent);
+        while let Some(here) = rest {
+            let Some(left) = looks.checked_sub(1) else { return false };
+            *looks = left;
+            let offset = shift.offset(here.start());
+            let data = match offset.checked_add(here.len()) {
+                Some(end) => self.file.data(offset..end),
+                None => Some(offset..u64::MAX),
+            };
+            // As far into the extent, rounded to whole granules that hold data.
+            let (from, to) = match data {
+                Some(data) => {
+                    let from = here.start() + data.start.saturating_sub(offset).min(here.len());
+                    let to = here.start() + data.end.saturating_sub(offset).min(here.len());
+                    let to = to.checked_next_multiple_of(GRANULE).unwrap_or(here.end());
+                    ((from - from % GRANULE).max(here.start()), to.min(here.end()))
+                }
+                None => (here.end(), here.end()),
+            };
+            let parts = [
+                (here.start(), from, Presence::Zero),
+                (from, to, Presence::Memory),
+            ];
+            for (start, end, presence) in parts {
+                if let Ok(part) = Extent::half_open(start, end) {
+                    push_run(runs, part, presence);
+                }
+            }
+            rest = Extent::half_open(to.max(from), here.end()).ok();
+        }
+        true
+    }
 }
+
+/// Data and holes are told apart in steps of so many bytes of addresses, a power of two: no page is cut, and no read is small.
+const GRANULE: u64 = 64 << 10;
+/// As many looks are taken for holes in one survey, each two calls of the system: what lies further on is for the next.
+const MAX_LOOKS: usize = 1024;
 
 /// How many of the `len` bytes at `offset` stand before the end of a file, where that is known.
 pub(super) fn held(end: Option<u64>, offset: u64, len: u64) -> u64 {
@@ -158,11 +205,20 @@ impl AddressSpace for Stretches {
     fn survey(&self, extent: Extent) -> Result<Vec<Run>, ReadError> {
         let first = self.parts.partition_point(|(part, _)| part.end() <= extent.start());
         let mut runs = Vec::new();
+        let mut looks = MAX_LOOKS;
         for &(part, shift) in &self.parts[first..] {
             if part.start() >= extent.end() {
                 break;
             }
-            push_runs(&mut runs, extent, part, self.present(part, shift), Cause::Truncated);
+            let (here, gone) = part.split_at(self.present(part, shift));
+            if let Some(here) = here.and_then(|here| here.intersection(extent))
+                && !self.push_data(&mut runs, here, shift, &mut looks)
+            {
+                break;
+            }
+            if let Some(gone) = gone.and_then(|gone| gone.intersection(extent)) {
+                push_run(&mut runs, gone, Presence::Nothing(Cause::Truncated));
+            }
         }
         match runs.is_empty() {
             true => Err(not_in_image(extent.start())),
@@ -182,12 +238,17 @@ pub(super) fn push_runs(
     let (here, gone) = part.split_at(present);
     for (piece, presence) in [(here, Presence::Memory), (gone, Presence::Nothing(cause))] {
         let Some(piece) = piece.and_then(|piece| piece.intersection(extent)) else { continue };
-        match runs.last_mut() {
-            Some(last) if last.presence == presence && last.extent.end() == piece.start() => {
-                last.extent = last.extent.hull(piece);
-            }
-            _ => runs.push(Run { extent: piece, presence }),
+        push_run(runs, piece, presence);
+    }
+}
+
+/// Adds a run behind the last, or to it.
+fn push_run(runs: &mut Vec<Run>, extent: Extent, presence: Presence) {
+    match runs.last_mut() {
+        Some(last) if last.presence == presence && last.extent.end() == extent.start() => {
+            last.extent = last.extent.hull(extent);
         }
+        _ => runs.push(Run { extent, presence }),
     }
 }
 

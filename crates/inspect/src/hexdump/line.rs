@@ -4,6 +4,8 @@
 
 use memdump_image::RegionKind;
 
+use super::marks::{Change, Marks, Pen, Sort};
+
 /// What the lines look like.
 #[derive(Clone, Debug)]
 pub struct Layout {
@@ -27,42 +29,6 @@ pub enum Form {
     /// An object of JSON a line: `{"address":4096,"hex":"7f45","text":".E"}`; in place of lines that are like the one before
     /// `{"same_as_before":true}`; and `{"end":8192}` where a stretch ends.
     Json,
-}
-
-/// What stands around the parts of a line: escape sequences, as a rule.
-#[derive(Clone, Copy, Debug)]
-pub struct Marks {
-    /// Before an address, by the kind of region that it lies in.
-    pub address: fn(RegionKind) -> &'static str,
-    /// Before bytes that are zero.
-    pub zero: &'static str,
-    /// Before bytes that are printable ASCII.
-    pub printable: &'static str,
-    /// Before all other bytes.
-    pub other: &'static str,
-    /// After each of those that is not empty.
-    pub reset: &'static str,
-}
-
-impl Marks {
-    fn of(&self, byte: u8) -> &'static str {
-        match byte {
-            0 => self.zero,
-            0x20..0x7f => self.printable,
-            _ => self.other,
-        }
-    }
-
-    /// Ends what `present` began, and begins `next`, where they differ.
-    fn change(&self, out: &mut Vec<u8>, present: &mut &'static str, next: &'static str) {
-        if *present != next {
-            if !present.is_empty() {
-                out.extend_from_slice(self.reset.as_bytes());
-            }
-            out.extend_from_slice(next.as_bytes());
-            *present = next;
-        }
-    }
 }
 
 impl Layout {
@@ -93,7 +59,7 @@ impl Layout {
                 }
                 _ => self.canonical_any(out, addr, bytes),
             },
-            Form::Marked(marks) => self.marked(out, marks, (marks.address)(kind), addr, bytes),
+            Form::Marked(marks) => self.marked(out, marks, kind, addr, bytes),
             Form::Json => json(out, addr, bytes),
         }
     }
@@ -135,39 +101,40 @@ impl Layout {
     }
 
     /// A mark stands where the sort of byte changes, so that lines stay short.
-    fn marked(
-        &self,
-        out: &mut Vec<u8>,
-        marks: &Marks,
-        before_address: &'static str,
-        addr: u64,
-        bytes: &[u8],
-    ) {
-        let mut present = "";
-        marks.change(out, &mut present, before_address);
-        address(out, addr, self.address_digits);
-        marks.change(out, &mut present, "");
+    fn marked(&self, out: &mut Vec<u8>, marks: &Marks, kind: RegionKind, addr: u64, bytes: &[u8]) {
+        marks.address(out, kind, |out| address(out, addr, self.address_digits));
         out.extend_from_slice(b"  ");
-        let mut shown = 0;
-        for (index, &byte) in bytes.iter().enumerate() {
-            if self.has_gap(index) {
-                out.push(b' ');
-                shown += 1;
-            }
-            marks.change(out, &mut present, marks.of(byte));
-            let [high, low] = HEX[usize::from(byte)];
-            out.extend_from_slice(&[high, low, b' ']);
-            shown += 3;
-        }
-        marks.change(out, &mut present, "");
-        out.resize(out.len() + self.hex_len() - shown, b' ');
-        out.extend_from_slice(b" |");
+        let room = 2 * (bytes.len() + 1) * Change::MAX + self.hex_len() + bytes.len() + 4;
+        let mut line = Pen::new(out, room);
+        let mut present = Sort::Unmarked;
+        let (mut to_gap, mut shown) = (self.group, 0);
         for &byte in bytes {
-            marks.change(out, &mut present, marks.of(byte));
-            out.push(printable(byte));
+            if to_gap == 0 && self.group > 0 {
+                line.put(b" ");
+                shown += 1;
+                to_gap = self.group;
+            }
+            to_gap = to_gap.wrapping_sub(1);
+            let next = Sort::of(byte);
+            line.change(marks.change(present, next));
+            let [high, low] = HEX[usize::from(byte)];
+            line.put(&[high, low, b' ']);
+            shown += 3;
+            present = next;
         }
-        marks.change(out, &mut present, "");
-        out.extend_from_slice(b"|\n");
+        line.change(marks.change(present, Sort::Unmarked));
+        line.spaces(self.hex_len() - shown);
+        line.put(b" |");
+        let mut present = Sort::Unmarked;
+        for &byte in bytes {
+            let next = Sort::of(byte);
+            line.change(marks.change(present, next));
+            line.put(&[printable(byte)]);
+            present = next;
+        }
+        line.change(marks.change(present, Sort::Unmarked));
+        line.put(b"|\n");
+        line.end();
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod join;
 mod line;
+mod marks;
 mod window;
 
 use std::collections::VecDeque;
@@ -15,7 +16,8 @@ use memdump_image::{
     AddressSpace, Extent, ExtentSet, Facts, Hole, MemoryMap, Plan, Region, RegionKind,
 };
 
-pub use line::{Form, Layout, Marks};
+pub use line::{Form, Layout};
+pub use marks::Marks;
 
 use crate::scan::{self, Content, Look, Part, ScanError, scan};
 use join::{Joiner, Listener};

@@ -34,8 +34,8 @@ impl Shower for Lines {
         }
         let pages = report.pages();
         let summary = json!({
-            "a": sides.a.name,
-            "b": sides.b.name,
+            "a": sides.name_a,
+            "b": sides.name_b,
             "differ": report.differs(),
             // Neither side has as much memory as would not fit.
             "growth": i64::try_from(pages.growth()).unwrap_or_default(),

@@ -7,11 +7,12 @@ use std::ffi::OsStr;
 use std::io;
 use std::mem::discriminant;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use memdump_image::{MemoryMap, Space};
 use memdump_inspect::diff::{Change, Event, Options, Report, Side, diff};
 use memdump_inspect::scan::{self, ScanError};
 
+use super::look;
 use super::target::{self, Target, TargetKind};
 use crate::args::{DiffArgs, ProgressStyle};
 use crate::exit::{self, Exit, ListingClosed, UsageError};
@@ -29,10 +30,10 @@ pub(crate) fn run(args: &DiffArgs) -> anyhow::Result<Exit> {
     }))
 }
 
-/// Two targets, and what of each is compared.
+/// What of each of two targets is compared, and what they are for people.
 struct Sides {
-    a: Target,
-    b: Target,
+    name_a: String,
+    name_b: String,
     map_a: MemoryMap,
     map_b: MemoryMap,
 }
@@ -48,7 +49,9 @@ trait Shower: Send {
 
 fn compare(args: &DiffArgs) -> anyhow::Result<Exit> {
     log::init(args.of.verbose);
-    let sides = Sides::open(args)?;
+    let stop = look::watch()?;
+    let (a, b) = (open(args, &args.a)?, open(args, &args.b)?);
+    let sides = Sides::of(&a, &b)?;
     let mut listing = Listing::open().context(ListingClosed)?;
     let mut shower: Box<dyn Shower> = match args.json {
         true => Box::new(json::Lines),
@@ -61,21 +64,27 @@ fn compare(args: &DiffArgs) -> anyhow::Result<Exit> {
     let mut progress = Progress::new(style, args.quiet, total);
     let options = Options {
         changes: args.bytes,
-        page_size: sides.a.plan.page_size.min(sides.b.plan.page_size),
+        page_size: a.plan.page_size.min(b.plan.page_size),
         scan: scan::Options::default(),
     };
-    let (a, b) = (
-        Side { space: sides.a.space(), map: &sides.map_a },
-        Side { space: sides.b.space(), map: &sides.map_b },
-    );
-    let result = diff(a, b, &options, &mut |event| match event {
-        Event::Change(change) => shower.change(&sides, change, &mut listing),
-        Event::Progress(bytes) => {
-            progress.advance(bytes);
-            Ok(())
+    let side_a = Side { space: a.space(), map: &sides.map_a };
+    let side_b = Side { space: b.space(), map: &sides.map_b };
+    let result = diff(side_a, side_b, &options, &mut |event| {
+        stop.check()?;
+        match event {
+            Event::Change(change) => shower.change(&sides, change, &mut listing),
+            Event::Progress(bytes) => {
+                progress.advance(bytes);
+                Ok(())
+            }
         }
     });
     progress.clear();
+    // A process that stands still for it need not wait for whoever reads the listing.
+    drop((a, b));
+    if result.is_err() && stop.is_set() {
+        bail!("stopped by a signal");
+    }
     let shown = match &result {
         Ok(report) => shower.report(&sides, report, &mut listing),
         Err(ScanError::Deliver(error)) => Err(error.kind().into()),
@@ -87,23 +96,23 @@ fn compare(args: &DiffArgs) -> anyhow::Result<Exit> {
     }
     listing.finish().context(ListingClosed)?;
     let report = result
-        .with_context(|| format!("cannot compare all of {} and {}", sides.a.name, sides.b.name))?;
+        .with_context(|| format!("cannot compare all of {} and {}", sides.name_a, sides.name_b))?;
     Ok(conclude(args, &sides, &report))
 }
 
+fn open(args: &DiffArgs, target: &OsStr) -> anyhow::Result<Target> {
+    let target = target::open(target, &args.of)?;
+    if !args.quiet {
+        target.notes.iter().for_each(|note| eprintln!("memdump: {note}"));
+    }
+    Ok(target)
+}
+
 impl Sides {
-    fn open(args: &DiffArgs) -> anyhow::Result<Self> {
-        let open = |target: &OsStr| -> anyhow::Result<Target> {
-            let target = target::open(target, &args.of)?;
-            if !args.quiet {
-                target.notes.iter().for_each(|note| eprintln!("memdump: {note}"));
-            }
-            Ok(target)
-        };
-        let (a, b) = (open(&args.a)?, open(&args.b)?);
+    fn of(a: &Target, b: &Target) -> anyhow::Result<Self> {
         let (space_a, space_b) = (a.map().space(), b.map().space());
         let is_empty = |target: &Target| target.map().regions().is_empty();
-        if discriminant(&space_a) != discriminant(&space_b) && !is_empty(&a) && !is_empty(&b) {
+        if discriminant(&space_a) != discriminant(&space_b) && !is_empty(a) && !is_empty(b) {
             let message = format!(
                 "{} is {} and {} is {}: their addresses mean different things; compare two of a sort",
                 a.name,
@@ -113,9 +122,8 @@ impl Sides {
             );
             return Err(UsageError(message).into());
         }
-        let map_a = compared(&a, &b);
-        let map_b = compared(&b, &a);
-        Ok(Self { a, b, map_a, map_b })
+        let (map_a, map_b) = (compared(a, b), compared(b, a));
+        Ok(Self { name_a: a.name.clone(), name_b: b.name.clone(), map_a, map_b })
     }
 }
 
@@ -144,11 +152,11 @@ fn sort(space: Space) -> &'static str {
 /// Says what could not be read, and how it ended.
 fn conclude(args: &DiffArgs, sides: &Sides, report: &Report) -> Exit {
     let mut is_incomplete = false;
-    for (target, holes) in [(&sides.a, &report.holes_a), (&sides.b, &report.holes_b)] {
+    for (name, holes) in [(&sides.name_a, &report.holes_a), (&sides.name_b, &report.holes_b)] {
         for (cause, bytes) in holes {
             is_incomplete |= !cause.is_inherent();
             if !args.quiet {
-                eprintln!("memdump: {}: {} not compared: {cause}", target.name, Human(*bytes));
+                eprintln!("memdump: {}: {} not compared: {cause}", name, Human(*bytes));
             }
         }
     }

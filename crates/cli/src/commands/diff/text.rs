@@ -246,7 +246,7 @@ impl Shower for Text {
     fn report(&mut self, sides: &Sides, report: &Report, out: &mut Listing) -> io::Result<()> {
         let (bold, reset) = (self.palette.bold(), self.palette.reset());
         writeln!(out, "{bold}{}{reset}", self.headline(report))?;
-        writeln!(out, "A is {}\nB is {}\n", sides.a.name, sides.b.name)?;
+        writeln!(out, "A is {}\nB is {}\n", sides.name_a, sides.name_b)?;
         self.table(report, out)?;
         let mut is_first = true;
         for row in report.rows.iter().filter(|row| row.differs()) {

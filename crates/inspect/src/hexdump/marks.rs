@@ -1,0 +1,171 @@
+//! What stands around the parts of a line: escape sequences, as a rule. Not which parts there are (see `line`).
+
+use memdump_image::RegionKind;
+
+/// What stands around the parts of a line: escape sequences, as a rule.
+#[derive(Clone, Debug)]
+pub struct Marks {
+    address: fn(RegionKind) -> &'static str,
+    reset: &'static str,
+    /// From each sort of byte to each.
+    changes: [[Change; Sort::COUNT]; Sort::COUNT],
+}
+
+impl Marks {
+    /// Before an address stands what `address` gives for the kind of region that it lies in; before bytes that are zero, that are
+    /// printable ASCII, and before all others, what is named so; after each of those that is not empty `reset`.
+    ///
+    /// # Panics
+    /// When one of the last three is longer, with `reset`, than 16 bytes.
+    pub const fn new(
+        address: fn(RegionKind) -> &'static str,
+        zero: &'static str,
+        printable: &'static str,
+        other: &'static str,
+        reset: &'static str,
+    ) -> Self {
+        // By number, as sorts are.
+        let marks = ["", zero, printable, other];
+        let mut changes = [[Change::NONE; Sort::COUNT]; Sort::COUNT];
+        let mut from = 0;
+        while from < Sort::COUNT {
+            let mut to = 0;
+            while to < Sort::COUNT {
+                changes[from][to] = Change::new(marks[from], marks[to], reset);
+                to += 1;
+            }
+            from += 1;
+        }
+        Self { address, reset, changes }
+    }
+
+    /// Writes an address with what stands around it.
+    pub(super) fn address(
+        &self,
+        out: &mut Vec<u8>,
+        kind: RegionKind,
+        address: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let mark = (self.address)(kind);
+        out.extend_from_slice(mark.as_bytes());
+        address(out);
+        if !mark.is_empty() {
+            out.extend_from_slice(self.reset.as_bytes());
+        }
+    }
+
+    pub(super) fn change(&self, from: Sort, to: Sort) -> &Change {
+        &self.changes[from as usize][to as usize]
+    }
+}
+
+/// A sort of byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sort {
+    /// None: before the first byte and after the last.
+    Unmarked,
+    Zero,
+    Printable,
+    Other,
+}
+
+impl Sort {
+    const COUNT: usize = 4;
+
+    pub(super) fn of(byte: u8) -> Self {
+        static SORTS: [Sort; 256] = {
+            let mut sorts = [Sort::Other; 256];
+            sorts[0] = Sort::Zero;
+            let mut byte = 0x20;
+            while byte < 0x7f {
+                sorts[byte] = Sort::Printable;
+                byte += 1;
+            }
+            sorts
+        };
+        SORTS[usize::from(byte)]
+    }
+}
+
+/// What is written where one sort of byte follows another.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Change {
+    text: [u8; Self::MAX],
+    len: usize,
+}
+
+impl Change {
+    /// The most bytes. All are written, which takes no longer than to see how many, and the next part stands over those
+    /// that are too many.
+    pub(super) const MAX: usize = 16;
+    const NONE: Self = Self { text: [0; Self::MAX], len: 0 };
+
+    const fn new(from: &str, to: &str, reset: &str) -> Self {
+        let mut change = Self::NONE;
+        if is_equal(from.as_bytes(), to.as_bytes()) {
+            return change;
+        }
+        let parts = [if from.is_empty() { "" } else { reset }, to];
+        let mut part = 0;
+        while part < parts.len() {
+            let bytes = parts[part].as_bytes();
+            let mut at = 0;
+            while at < bytes.len() {
+                change.text[change.len] = bytes[at];
+                change.len += 1;
+                at += 1;
+            }
+            part += 1;
+        }
+        change
+    }
+}
+
+/// Slices cannot be compared at compile time yet.
+const fn is_equal(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut at = 0;
+    while at < a.len() {
+        if a[at] != b[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
+/// Writes at the end of a text, in short pieces.
+pub(super) struct Pen<'a> {
+    out: &'a mut Vec<u8>,
+    at: usize,
+}
+
+impl<'a> Pen<'a> {
+    /// No more than `room` bytes will be written; those of a change count as [`Change::MAX`].
+    pub(super) fn new(out: &'a mut Vec<u8>, room: usize) -> Self {
+        let at = out.len();
+        out.resize(at + room, 0);
+        Self { out, at }
+    }
+
+    pub(super) fn put<const N: usize>(&mut self, bytes: &[u8; N]) {
+        self.out[self.at..self.at + N].copy_from_slice(bytes);
+        self.at += N;
+    }
+
+    pub(super) fn change(&mut self, change: &Change) {
+        self.out[self.at..self.at + Change::MAX].copy_from_slice(&change.text);
+        self.at += change.len;
+    }
+
+    pub(super) fn spaces(&mut self, count: usize) {
+        self.out[self.at..self.at + count].fill(b' ');
+        self.at += count;
+    }
+
+    pub(super) fn end(self) {
+        self.out.truncate(self.at);
+    }
+}
