@@ -8,6 +8,7 @@ mod converted;
 mod demo;
 mod fuzz;
 mod lab;
+mod looked;
 mod opened;
 mod process;
 mod recipes;
@@ -26,7 +27,11 @@ enum Task {
     /// See it work: a virtual machine is dumped, and the image proved right
     Demo,
     /// Run every test, with all the set-up that it needs
-    Test,
+    Test {
+        /// Those of `memdump search --yara` too: building YARA takes many minutes
+        #[arg(long)]
+        yara: bool,
+    },
     /// The virtual machine laboratory
     #[command(subcommand)]
     Vm(vm::Vm),
@@ -40,6 +45,8 @@ enum Task {
     Opened,
     /// Images led through every format and back, AVML's too, and one that leaves out what nobody needs
     Converted,
+    /// strings, hexdump and search on a guest's image, beside the programs of the same names, and in the guest itself
+    Looked,
     /// Feed the readers of images with damaged ones
     Fuzz {
         /// How long in all, shared by the targets
@@ -57,11 +64,12 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Task::parse() {
         Task::Demo => demo::run(),
-        Task::Test => test::run(),
+        Task::Test { yara } => test::run(yara),
         Task::Vm(task) => vm::run(task),
         Task::Process { only } => process::run(only.as_deref()),
         Task::Opened => opened::run(),
         Task::Converted => converted::run(),
+        Task::Looked => looked::run(),
         Task::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
         Task::Bench(bench) => bench::run(bench),
     };
