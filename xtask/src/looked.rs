@@ -137,7 +137,7 @@ impl Seen {
                 for (range, path) in &self.parts {
                     let arguments = [&["-a"], &arguments[..]].concat();
                     let found = self.theirs("strings", &arguments, path)?;
-                    moved(&found, b' ', range.start, &mut theirs)?;
+                    moved(&found, range.start, &mut theirs)?;
                 }
                 let ours = ours.join().map_err(|_| anyhow::anyhow!("a thread panicked"))??;
                 Ok::<_, anyhow::Error>((ours, theirs))
@@ -151,7 +151,7 @@ impl Seen {
         Ok(proved)
     }
 
-    /// The start of each stretch, its end, and the most colourful of its middle.
+    /// The start of each stretch, its end, and two places between.
     fn hexdump(&self) -> Result<String> {
         const LEN: u64 = 2 << 20;
         let mut lines = 0;
@@ -252,10 +252,10 @@ fn hexadecimal(digits: &[u8]) -> Option<u64> {
 }
 
 /// Appends lines that begin with an offset, `by` higher, in seven columns as strings(1) has it.
-fn moved(text: &[u8], behind: u8, by: u64, to: &mut Vec<u8>) -> Result<()> {
+fn moved(text: &[u8], by: u64, to: &mut Vec<u8>) -> Result<()> {
     for line in lines_of(text) {
         let begin = line.iter().position(|&byte| byte != b' ').context("an empty line")?;
-        let len = line[begin..].iter().position(|&byte| byte == behind).context("no offset")?;
+        let len = line[begin..].iter().position(|&byte| byte == b' ').context("no offset")?;
         let offset = hexadecimal(&line[begin..begin + len]).context("no offset")?;
         write!(to, "{:7x}", offset + by)?;
         to.extend_from_slice(&line[begin + len..]);

@@ -72,7 +72,7 @@ rule through_another { condition: secret }
         let text = printed("yara", &["-w", "-s", rules.to_str().unwrap()], file);
         let mut lines = Vec::new();
         let mut rule: Option<(String, bool)> = None;
-        let mut end = |rule: &mut Option<(String, bool)>, lines: &mut Vec<Line>| {
+        let end = |rule: &mut Option<(String, bool)>, lines: &mut Vec<Line>| {
             if let Some((rule, false)) = rule.take() {
                 lines.push((0, rule, String::new()));
             }

@@ -50,7 +50,7 @@ pub struct Options {
 pub struct Report {
     /// The memory.
     pub summary: Summary,
-    /// Patterns, by rule and name, with more than [`MAX_MATCHES`] matches in a window: not all of these were found.
+    /// Patterns, by rule and name, with [`MAX_MATCHES`] matches in a window: there may be more.
     pub abundant: BTreeSet<(String, String)>,
 }
 

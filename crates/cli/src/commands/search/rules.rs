@@ -72,8 +72,8 @@ pub(super) fn run(args: &SearchArgs) -> anyhow::Result<Exit> {
     }
     for (rule, pattern) in &report.abundant {
         eprintln!(
-            "memdump: {rule}:{pattern} has more than {MAX_MATCHES} matches in 32 MiB: only the first of them \
-             are told of"
+            "memdump: {rule}:{pattern} has {MAX_MATCHES} matches or more within 32 MiB: further ones there \
+             are not told of"
         );
     }
     Ok(look::conclude(&target, &report.summary, found, args.quiet))
