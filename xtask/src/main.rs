@@ -8,6 +8,7 @@ mod converted;
 mod demo;
 mod fuzz;
 mod lab;
+mod looked;
 mod opened;
 mod process;
 mod recipes;
@@ -27,7 +28,11 @@ enum Task {
     /// See it work: a virtual machine is dumped, and the image proved right
     Demo,
     /// Run every test, with all the set-up that it needs
-    Test,
+    Test {
+        /// Those of `memdump search --yara` too: building YARA takes many minutes
+        #[arg(long)]
+        yara: bool,
+    },
     /// The virtual machine laboratory
     #[command(subcommand)]
     Vm(vm::Vm),
@@ -45,6 +50,8 @@ enum Task {
     Converted,
     /// The kernel's own dump of a guest that crashed, led through every format and opened by crash and drgn
     Vmcore,
+    /// strings, hexdump and search on a guest's image, beside the programs of the same names, and in the guest itself
+    Looked,
     /// Feed the readers of images with damaged ones
     Fuzz {
         /// How long in all, shared by the targets
@@ -62,13 +69,14 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Task::parse() {
         Task::Demo => demo::run(),
-        Task::Test => test::run(),
+        Task::Test { yara } => test::run(yara),
         Task::Vm(task) => vm::run(task),
         Task::Process { only } => process::run(only.as_deref()),
         Task::Recipes => recipes::run(),
         Task::Opened => opened::run(),
         Task::Converted => converted::run(),
         Task::Vmcore => vmcore::run(),
+        Task::Looked => looked::run(),
         Task::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
         Task::Bench(bench) => bench::run(bench),
     };

@@ -8,21 +8,17 @@ use anyhow::{Context, Result, ensure};
 
 use crate::lab::kernel::Series;
 use crate::lab::{cell, despite_the_emulator, payload, report};
-use crate::{converted, fuzz, opened, process, recipes, setup, vmcore};
+use crate::{converted, fuzz, looked, opened, process, recipes, setup, vmcore};
 
 /// How long is fuzzed: enough for what was found before, and for the coarsest of mistakes.
 const FUZZ_SECONDS: u64 = 20;
 
-/// Runs everything; ends with the line `N passed, N failed`.
-pub(crate) fn run() -> Result<()> {
+/// Runs everything, and what is about YARA where that is asked for; ends with the line `N passed, N failed`.
+pub(crate) fn run(yara: bool) -> Result<()> {
     let started = Instant::now();
     setup::apt(&["binutils", "bsdextrautils", "g++", "qemu-system-x86", "ripgrep"])?;
     step("tests that need no machine: cargo test --workspace");
-    let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["test", "--workspace", "--quiet", "--locked"])
-        .current_dir(payload::workspace())
-        .status()
-        .context("start cargo")?;
+    let tested = cargo(&["test", "--workspace", "--quiet", "--locked"]);
     let mut passed = 0;
     let mut failed = Vec::new();
     let mut note = |name: &str, result: Result<()>| match result {
@@ -32,7 +28,12 @@ pub(crate) fn run() -> Result<()> {
             failed.push(name.to_owned());
         }
     };
-    note("cargo test", if status.success() { Ok(()) } else { Err(anyhow::anyhow!("{status}")) });
+    note("cargo test", tested);
+
+    if yara {
+        step("rules of YARA, beside Debian's yara: cargo test --features yara");
+        note("yara", with_yara());
+    }
 
     step("damaged images: cargo xtask fuzz");
     note("fuzz", fuzz::run(FUZZ_SECONDS, None));
@@ -69,6 +70,9 @@ pub(crate) fn run() -> Result<()> {
     step("the kernel's own dump of a guest that crashed");
     note("vmcore", in_a_guest(|| vmcore::check(&programs)));
 
+    step("memory looked into, beside the programs that people use for it");
+    note("looked into", in_a_guest(|| looked::check(&programs)));
+
     println!("\nall of it took {:.0} s", started.elapsed().as_secs_f64());
     println!("{passed} passed, {} failed", failed.len());
     ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
@@ -78,6 +82,26 @@ pub(crate) fn run() -> Result<()> {
 /// Prints what `check` proves of a guest that it boots.
 fn in_a_guest(check: impl FnMut() -> Result<Vec<String>>) -> Result<()> {
     despite_the_emulator(check)?.iter().for_each(|line| println!("{line}"));
+    Ok(())
+}
+
+/// What is behind the feature `yara`: it must be as clean as the rest, and agree with the program.
+fn with_yara() -> Result<()> {
+    setup::apt(&["yara"])?;
+    let packages =
+        ["-p", "memdump-inspect", "-p", "memdump", "--features", "memdump/yara", "--locked"];
+    let clean = [&["clippy", "--quiet", "--all-targets"], &packages[..], &["--", "-D", "warnings"]];
+    cargo(&clean.concat())?;
+    // By name: everything else was tested without it.
+    cargo(&[&["test", "--quiet"], &packages[..], &["yara"]].concat())
+}
+
+/// Runs cargo in the workspace.
+fn cargo(arguments: &[&str]) -> Result<()> {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let status = command.args(arguments).current_dir(payload::workspace()).status();
+    let status = status.context("start cargo")?;
+    ensure!(status.success(), "cargo {}: {status}", arguments.join(" "));
     Ok(())
 }
 

@@ -177,6 +177,42 @@ fn what_lies_across_a_border_is_found_once_and_across_a_hole_never() {
 }
 
 #[test]
+fn long_matches_are_found_whole_up_to_the_bound_and_beyond_it_without_a_gap() {
+    const MIB: usize = 1 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    // Memory is read in pieces of 1 MiB.
+    let mut bytes = vec![b'.'; 8 * MIB];
+    for border in 1..8 {
+        let at = border * MIB - 9000 * border;
+        bytes[at..at + 5].copy_from_slice(b"begin");
+        bytes[at + 5..at + 65_533].fill(b'x');
+        bytes[at + 65_533..at + 65_536].copy_from_slice(b"end");
+    }
+    fs::write(&path, &bytes).unwrap();
+    let expected = offsets(&printed("grep", &["-obUaP", "-e", "beginx*end"], &path));
+    assert_eq!(expected.len(), 7);
+    let output = run(&["search", "--raw", "--json", "--regex", "beginx*end"], &path);
+    let lines = json_lines(&output);
+    let found: Vec<(u64, u64)> = lines[..lines.len() - 1]
+        .iter()
+        .map(|line| (line["address"].as_u64().unwrap(), line["length"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(found, expected.into_iter().map(|at| (at, 65_536)).collect::<Vec<_>>());
+
+    bytes[MIB / 2..7 * MIB + 5].fill(b'y');
+    fs::write(&path, &bytes).unwrap();
+    let output = run(&["search", "--raw", "--json", "--regex", "y+"], &path);
+    let lines = json_lines(&output);
+    let mut at = (MIB / 2) as u64;
+    for line in &lines[..lines.len() - 1] {
+        assert_eq!(line["address"], at);
+        at += line["length"].as_u64().unwrap();
+    }
+    assert_eq!(at, (7 * MIB + 5) as u64);
+}
+
+#[test]
 fn limits_statuses_and_errors() {
     let process = python_with_texts();
     let pid = process.pid();

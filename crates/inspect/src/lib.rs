@@ -13,5 +13,7 @@ pub mod search;
 pub mod strings;
 pub mod tally;
 mod template;
+#[cfg(feature = "yara")]
+pub mod yara;
 
 pub use template::template;

@@ -18,17 +18,27 @@ Examples:
   memdump search --pointer 7f12a0001230 1234  who points to an address; START-END for a range
   memdump search --pointer-to '[heap]' 1234   what points into a region, or into all of a kind: heap
   memdump search -f patterns.txt --count ram.elf
+  memdump search --yara rules.yar 1234        rules of YARA, where memdump was built with them
 
 {TARGET_HELP}
 
 Patterns of bytes are found wherever they stand, also where they overlap; matches of an expression do not overlap, and
-those that are longer than 4096 bytes may come in parts. A match may go on from one region into the next where they
+those that are longer than 64 KiB may come in parts. A match may go on from one region into the next where they
 touch. Zeros that a process never touched are not searched.
 
 A file of patterns has one in each line: a text, or hex:BYTES, regex:EXPRESSION, text:TEXT; # begins a comment.
 
+Rules of YARA were made for files: here a rule's condition is evaluated on each run of readable memory within one
+region by itself, so that all that it asks for has to lie in the same run; of runs longer than 32 MiB on windows of
+32 MiB. filesize is the length of the run, and offsets in conditions count from its first byte. Matches never lie
+across a hole or the end of a region; those that are longer than 1 MiB may come short or not at all where a window
+ends. A rule that holds without a match has a line at the run's first byte. Rules that need a module about a format
+of files (pe, elf and the like) are left out, with a note. Each thread takes 32 MiB; there are 4 at most when
+--threads does not say.
+
 --json prints an object a line: address, pattern, region (its name), kind, length, and in hexadecimal bytes (64 of
-them at most), before, after; of pointers also value. The last line is {{\"summary\": …}}: found, bytes read, zeros not
+them at most), before, after; of pointers also value; of rules also rule, with null for pattern where it holds
+without a match. The last line is {{\"summary\": …}}: found, bytes read, zeros not
 read, holes with start, end, cause.
 
 Exit status: 0 found, 1 not found, 2 wrong usage, 3 some or all of the memory could not be read."
@@ -95,6 +105,12 @@ pub(crate) struct PatternArgs {
     /// Patterns of a file, one in each line
     #[arg(short, long, value_name = "FILE")]
     pub(crate) file: Vec<PathBuf>,
+    /// Rules of YARA, for a build with the feature yara
+    #[arg(long, value_name = "RULES_FILE", conflicts_with_all = [
+        "texts", "hex", "regex", "int", "pointer", "pointer_to", "file", "encoding", "ignore_case", "width",
+        "big_endian", "align",
+    ])]
+    pub(crate) yara: Vec<PathBuf>,
     /// How the characters of texts lie in memory; several at once: -e utf8,l
     #[arg(short, long, value_name = "HOW,…", value_delimiter = ',', default_value = "utf8")]
     pub(crate) encoding: Vec<EncodingArg>,

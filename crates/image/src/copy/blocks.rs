@@ -39,6 +39,12 @@ impl<'a> Blocks<'a> {
         Self { space, extents, rest: None, surveyed: VecDeque::new(), block_len }
     }
 
+    /// The blocks of `extent`, which lies within a region, as of a plan that names it alone.
+    pub fn of_extent(space: &'a dyn AddressSpace, extent: Extent, block_len: u64) -> Self {
+        let extents = Box::new(std::iter::once(extent));
+        Self { space, extents, rest: None, surveyed: VecDeque::new(), block_len }
+    }
+
     /// The next run, which stays there; none at the end.
     fn peek(&mut self) -> Result<Option<Run>, CopyError> {
         while self.surveyed.is_empty() {

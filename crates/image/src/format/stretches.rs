@@ -153,10 +153,7 @@ impl Stretches {
                 }
                 None => (here.end(), here.end()),
             };
-            let parts = [
-                (here.start(), from, Presence::Zero),
-                (from, to, Presence::Memory),
-            ];
+            let parts = [(here.start(), from, Presence::Zero), (from, to, Presence::Memory)];
             for (start, end, presence) in parts {
                 if let Ok(part) = Extent::half_open(start, end) {
                     push_run(runs, part, presence);

@@ -10,6 +10,7 @@
 
 mod cut;
 mod pool;
+pub(crate) mod turns;
 
 use std::io;
 use std::ops::Range;

@@ -7,7 +7,7 @@
 use std::io;
 use std::iter::Zip;
 use std::ops::RangeFrom;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use memdump_image::blocks::{Block, Blocks, read_block};
@@ -15,6 +15,7 @@ use memdump_image::buffer::Buffer;
 use memdump_image::{AddressSpace, CopyError, Hole, Plan};
 
 use super::cut::{Cut, Cutter, Tail};
+use super::turns::Line;
 use super::{Content, Deliver, Look, Options, Part, ScanError, Summary};
 
 pub(super) fn run<L: Look>(
@@ -152,53 +153,5 @@ impl<Found> Delivery<'_, Found> {
             }
         }
         self.result = (self.deliver)(part, found).map_err(ScanError::Deliver);
-    }
-}
-
-/// A value that is handed from block to block, in their order.
-struct Line<T> {
-    state: Mutex<State<T>>,
-    moved: Condvar,
-}
-
-struct State<T> {
-    next: u64,
-    is_closed: bool,
-    value: T,
-}
-
-impl<T> Line<T> {
-    fn new(value: T) -> Self {
-        let state = Mutex::new(State { next: 0, is_closed: false, value });
-        Self { state, moved: Condvar::new() }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits for the turn of a block; none when there will be no more turns.
-    fn wait(&self, sequence: u64) -> Option<MutexGuard<'_, State<T>>> {
-        let mut state = self.lock();
-        while !state.is_closed && state.next != sequence {
-            state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        (!state.is_closed).then_some(state)
-    }
-
-    /// Ends a turn.
-    fn pass(&self, mut state: MutexGuard<'_, State<T>>) {
-        state.next += 1;
-        drop(state);
-        self.moved.notify_all();
-    }
-
-    fn close(&self) {
-        self.lock().is_closed = true;
-        self.moved.notify_all();
-    }
-
-    fn into_inner(self) -> T {
-        self.state.into_inner().unwrap_or_else(PoisonError::into_inner).value
     }
 }

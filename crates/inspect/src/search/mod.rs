@@ -49,7 +49,8 @@ impl Search {
     /// When there are too many patterns.
     pub fn new(patterns: &[Pattern], context: usize) -> Result<Self, PatternError> {
         let context = context.min(Self::MAX_CONTEXT);
-        let lens = patterns.iter().map(|pattern| pattern.what.len().unwrap_or(Pattern::MAX_LEN));
+        let lens =
+            patterns.iter().map(|pattern| pattern.what.len().unwrap_or(Pattern::MAX_REGEX_MATCH));
         let reach = lens.max().unwrap_or(1).max(8) + context;
         let matchers = matcher::matchers(patterns)?;
         Ok(Self { matchers, context, reach, patterns: patterns.len() })

@@ -70,9 +70,11 @@ pub enum PatternError {
 }
 
 impl Pattern {
-    /// The longest pattern, and the longest match of an expression that is found whole wherever it lies; in
-    /// bytes.
+    /// The longest pattern of bytes, in bytes.
     pub const MAX_LEN: usize = 4096;
+    /// The longest match of an expression that is found whole wherever it lies, in bytes. Longer ones may come in parts,
+    /// cut where one read of memory ended.
+    pub const MAX_REGEX_MATCH: usize = 64 << 10;
 
     /// A pattern at any address.
     ///

@@ -56,7 +56,7 @@ pub(super) fn fixed(args: &PatternArgs) -> anyhow::Result<Vec<Pattern>> {
     }
     if patterns.is_empty() && args.pointer_to.is_empty() {
         let message = "there is nothing to search for: name a text, or --hex, --regex, --int, --pointer, \
-                       --pointer-to, --file";
+                       --pointer-to, --file, --yara";
         return Err(UsageError(message.into()).into());
     }
     if let Some(align) = args.align {
