@@ -148,7 +148,7 @@ rule through_another { condition: secret }
         let rules = folder.path().join("rules.yar");
         fs::write(
             &rules,
-            "rule planted { strings: $p = \"planted\" $long = /begin[x]{0,400000}end/ condition: any of them }",
+            "rule planted { strings: $p = \"planted\" $long = { 62 65 67 69 6e [100000-130000] 65 6e 64 } condition: any of them }",
         )
         .unwrap();
         let mut bytes: Vec<u8> = random().into_iter().cycle().take(80 * MIB).collect();
@@ -213,7 +213,7 @@ rule through_another { condition: secret }
         let text = String::from_utf8(output.stdout.clone()).unwrap();
         assert_eq!(
             text,
-            "   7064 ram                    needle:$n        ..the needle of this..\n"
+            "   7064 unknown                needle:$n        ..the needle of this..\n"
         );
         assert_eq!((output.status.code(), said(&output)), (Some(0), String::new()));
     }
@@ -230,7 +230,7 @@ rule through_another { condition: secret }
         };
         let text = "rule text { strings: $t = \"text\" condition: $t }";
         assert_eq!(run(text, &["--raw"]), (0, String::new()));
-        assert_eq!(run("rule none { condition: false }", &["--raw"]).0, 1);
+        assert_eq!(run("rule nothing { condition: false }", &["--raw"]).0, 1);
         let (status, message) = run("rule a { strings: $a = \"x\" condition: $b }", &["--raw"]);
         assert!(status == 2 && message.contains("rules.yar:1"), "{message}");
         assert!(message.lines().all(|line| line.starts_with("memdump: ")), "{message}");

@@ -28,7 +28,7 @@ pub struct Found<'a> {
     pub rule: &'a str,
     /// The pattern's name (`$a`); none where the rule's condition holds without any match.
     pub pattern: Option<&'a str>,
-    /// What stands before it, as much as was asked for or there is in the region.
+    /// What stands before a match, as much as was asked for or there is in the region.
     pub before: &'a [u8],
     /// Its bytes.
     pub bytes: &'a [u8],
@@ -297,6 +297,8 @@ impl<'r> Delivery<'_, 'r> {
             let end = hit.addr + hit.len;
             // What was read a second time may have become a hole in between.
             let around = memory.around(hit.addr);
+            // A condition that holds without a match is about the whole unit: nothing stands beside it.
+            let around = around.filter(|_| hit.pattern.is_some());
             let (first, last) = around.map_or((end, hit.addr), |a| (a.start(), a.end()));
             let found = Found {
                 addr: hit.addr,
