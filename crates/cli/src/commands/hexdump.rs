@@ -115,8 +115,7 @@ fn nearest(map: &MemoryMap, range: Extent) -> String {
     below + &map.regions().get(after).map_or(String::new(), |region| told(region, "above"))
 }
 
-const MARKS: Marks =
-    Marks::new(style::of_kind, style::FAINT, "", style::BINARY, style::RESET);
+const MARKS: Marks = Marks::new(style::of_kind, style::FAINT, "", style::BINARY, style::RESET);
 
 /// Who reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

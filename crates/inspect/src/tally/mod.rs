@@ -66,7 +66,7 @@ pub struct Unlisted {
     pub at_most: u64,
 }
 
-/// Counts strings as they are found. What is kept is bounded. When that is reached, half of it has to go, and what
+/// Counts strings as they are found. What is kept is bounded. When that is reached, three quarters of it have to go, and what
 /// comes first stays: the counts are right but for what [`Unlisted`] says.
 ///
 /// That is lossy counting (Manku and Motwani, 2002), with buckets that end when memory does, and a filter before it (Homem
