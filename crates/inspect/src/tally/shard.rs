@@ -74,7 +74,16 @@ impl Batch {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.due.len() >= Self::MAX_DUE || self.texts.len() >= Self::MAX_TEXTS
+        self.has(1)
+    }
+
+    /// Whether it must not wait any longer.
+    pub(super) fn is_overfull(&self) -> bool {
+        self.has(4)
+    }
+
+    fn has(&self, times: usize) -> bool {
+        self.due.len() >= times * Self::MAX_DUE || self.texts.len() >= times * Self::MAX_TEXTS
     }
 }
 
