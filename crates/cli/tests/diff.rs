@@ -9,6 +9,7 @@ mod machine;
 mod support;
 
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::thread;
@@ -246,5 +247,31 @@ fn trouble_is_told_from_difference() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", said(&output));
         assert!(said(&output).contains(words), "{}", said(&output));
         assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_signal_ends_it_in_order() {
+    let (a, b) = (Target::start("pattern", Path::new("")), Target::start("change", Path::new("")));
+    for pause in ["none", "stop", "snapshot"] {
+        for signal in [Signal::INT, Signal::TERM] {
+            let mut command = memdump();
+            command.args(["diff", "--bytes", "--pause", pause, &a.pid(), &b.pid()]);
+            let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            let mut stdout = child.stdout.take().unwrap();
+            // It is at work: it waits until its output is read.
+            stdout.read_exact(&mut [0; 100]).unwrap();
+            kill_process(Pid::from_child(&child), signal).unwrap();
+            std::io::copy(&mut stdout, &mut std::io::sink()).unwrap();
+            let output = child.wait_with_output().unwrap();
+            assert_eq!(output.status.code(), Some(2), "{pause} {signal:?}: {}", said(&output));
+            assert!(said(&output).contains("stopped by a signal"), "{}", said(&output));
+            for target in [&a, &b] {
+                let pid = target.pid();
+                assert!(!matches!(target.state(), 'T' | 't'), "{pause}: it was left stopped");
+                let children = format!("/proc/{pid}/task/{pid}/children");
+                assert_eq!(fs::read_to_string(children).unwrap(), "", "{pause}");
+            }
+        }
     }
 }

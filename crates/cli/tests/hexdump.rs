@@ -16,6 +16,7 @@ use std::process::{Command, Output, Stdio};
 
 use machine::{Machine, RAM};
 use proptest::prelude::*;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use support::{PAGE, Target, memdump, said};
 
@@ -294,4 +295,48 @@ fn what_is_long_goes_through_the_pager_on_a_terminal() {
     let long = run(100);
     assert!(long.lines().all(|line| line.starts_with("paged:")), "{long}");
     assert_eq!(long.lines().count(), 101);
+}
+
+#[test]
+fn a_signal_ends_it_in_order() {
+    let target = Target::start("pattern", Path::new(""));
+    let pid = target.pid();
+    for pause in ["none", "stop", "snapshot"] {
+        for signal in [Signal::INT, Signal::TERM] {
+            let mut command = memdump();
+            command.args(["hexdump", "--no-squeezing", "--pause", pause, &pid]);
+            let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            let mut stdout = child.stdout.take().unwrap();
+            // It is at work: it waits until its output is read.
+            stdout.read_exact(&mut [0; 100]).unwrap();
+            kill_process(Pid::from_child(&child), signal).unwrap();
+            std::io::copy(&mut stdout, &mut std::io::sink()).unwrap();
+            let output = child.wait_with_output().unwrap();
+            assert_eq!(output.status.code(), Some(1), "{pause} {signal:?}: {}", said(&output));
+            assert!(said(&output).contains("stopped by a signal"), "{}", said(&output));
+            assert!(!matches!(target.state(), 'T' | 't'), "{pause}: it was left stopped");
+            let children = format!("/proc/{pid}/task/{pid}/children");
+            assert_eq!(fs::read_to_string(children).unwrap(), "", "{pause}");
+        }
+    }
+}
+
+#[test]
+fn the_interrupt_key_is_for_the_pager() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(4 << 20).unwrap();
+    let command = format!(
+        "{} hexdump --no-squeezing --raw {}",
+        env!("CARGO_BIN_EXE_memdump"),
+        file.path().display()
+    );
+    let mut script = Command::new("script");
+    script.args(["-q", "-e", "-c", &command, "/dev/null"]).stdin(Stdio::null());
+    // What the key sends to both, once the pager has begun.
+    script.env("PAGER", "head -c 100 > /dev/null; kill -INT $PPID; wc -l").env("TERM", "dumb");
+    let output = script.output().expect("script, of the Debian package bsdutils");
+    assert!(output.status.success(), "{}", said(&output));
+    // Of the lines the first, or more where head takes more than it needs, are gone.
+    let lines: usize = printed(&output).trim().parse().unwrap();
+    assert!((262_144 - 4096..=262_145).contains(&lines), "{lines}");
 }

@@ -201,6 +201,51 @@ fn counts_are_those_of_sort_and_uniq() {
     assert_eq!(String::from_utf8(table.stdout).unwrap().lines().count(), 4);
 }
 
+/// Texts of letters alone, all different.
+fn word(number: u64) -> String {
+    (0..8).map(|place| char::from(b'a' + (number >> (4 * place) & 15) as u8)).collect()
+}
+
+#[test]
+fn too_many_templates_are_bounded_and_it_is_said_what_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    let mut bytes = Vec::new();
+    for number in 0..800_000_u64 {
+        bytes.extend(word(number.wrapping_mul(0x9e37_79b1) & 0xffff_ffff).bytes().chain([0]));
+        if number % 8 == 0 {
+            bytes.extend(format!("often there, now as {number}\0").bytes());
+        }
+        if number % 100 == 0 {
+            bytes.extend(b"less often\0");
+        }
+    }
+    fs::write(&path, bytes).unwrap();
+    let output = run(&["strings", "--raw", "--templates", "--json"], &path);
+    assert_eq!(output.status.code(), Some(0));
+    let lines = json_lines(&output);
+    let (summary, lines) = lines.split_last().unwrap();
+    let summary = &summary["summary"];
+    let number = |value: &serde_json::Value| value.as_u64().unwrap();
+    assert_eq!(summary["found"], 800_000 + 100_000 + 8000);
+    let unlisted = &summary["unlisted"];
+    let counted: u64 = lines.iter().map(|line| number(&line["count"])).sum();
+    assert_eq!(counted + number(&unlisted["strings"]), number(&summary["found"]));
+    let at_most = number(&unlisted["at_most"]);
+    assert!((8..1000).contains(&at_most), "{at_most}");
+    // What there is most of comes first, and is short of no more than was said.
+    assert_eq!(lines[0]["template"], "often there, now as #");
+    assert_eq!(lines[1]["template"], "less often");
+    for (line, count, len) in [(&lines[0], 100_000, 20), (&lines[1], 8000, 10)] {
+        let known = number(&line["count"]);
+        assert!(known <= count && (count - known) * len <= at_most, "{line}");
+    }
+    let message = said(&output);
+    let said_so = format!("{} more strings", number(&unlisted["strings"]));
+    assert!(message.contains(&said_so) && message.contains("at most"), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
+}
+
 #[test]
 fn physical_memory_is_looked_into_at_its_addresses() {
     let machine = machine::Machine::new();

@@ -95,3 +95,24 @@ impl ReadAt for Vec<u8> {
         Ok(n)
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holes_are_known_without_reading_and_what_was_cut_off_is_no_hole() {
+        use std::os::unix::fs::FileExt;
+
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(100 << 20).unwrap();
+        file.write_all_at(b"data", 50 << 20).unwrap();
+        let data = ReadAt::data(&file, 0..100 << 20).unwrap();
+        assert!(data.contains(&(50 << 20)) && data.end - data.start <= 1 << 20, "{data:?}");
+        assert_eq!(ReadAt::data(&file, 0..49 << 20), None);
+        assert_eq!(ReadAt::data(&file, 60 << 20..100 << 20), None);
+        file.set_len(10 << 20).unwrap();
+        assert_eq!(ReadAt::data(&file, 5 << 20..10 << 20), None);
+        assert_eq!(ReadAt::data(&file, 5 << 20..100 << 20), Some(5 << 20..100 << 20));
+    }
+}

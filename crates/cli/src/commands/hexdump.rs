@@ -132,7 +132,7 @@ fn options(args: &HexdumpArgs, target: &Target, reader: Reader) -> Options {
     let is_plain = target.kind == TargetKind::Plain;
     let form = match reader {
         Reader::Json => Form::Json,
-        Reader::Person(palette) if palette.is_on() => Form::Marked(MARKS),
+        Reader::Person(palette) if palette.is_on() => Form::Marked(Box::new(MARKS)),
         Reader::Person(_) | Reader::Program => Form::Canonical,
     };
     Options {

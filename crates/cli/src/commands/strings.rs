@@ -22,7 +22,7 @@ use crate::style::Palette;
 
 /// What counted texts may take, in bytes. Of templates those that fill memory are wanted, and small ones are many.
 const MAX_TEMPLATES: usize = 32 << 20;
-const MAX_UNIQUE: usize = 96 << 20;
+const MAX_UNIQUE: usize = 80 << 20;
 
 pub(crate) fn run(args: &StringsArgs) -> anyhow::Result<Exit> {
     log::init(args.target.of.verbose);

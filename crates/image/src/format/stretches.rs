@@ -271,7 +271,67 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// A file of nothing, with data here and there.
+    struct Sparse(Vec<std::ops::Range<u64>>);
+
+    impl ReadAt for Sparse {
+        fn size(&self) -> io::Result<u64> {
+            Ok(1 << 40)
+        }
+
+        fn read_at(&self, _: u64, buf: &mut [u8]) -> io::Result<usize> {
+            Ok(buf.len())
+        }
+
+        fn data(&self, range: std::ops::Range<u64>) -> Option<std::ops::Range<u64>> {
+            let data = self.0.iter().filter(|data| data.end > range.start).min_by_key(|d| d.start);
+            data.map(|data| data.start.max(range.start)..data.end.min(range.end))
+                .filter(|data| data.start < range.end)
+        }
+    }
+
     proptest! {
+        #[test]
+        fn holes_of_the_file_are_zeros_and_data_never_is(
+            data in prop::collection::vec((0u64..40 << 16, 1u64..3 << 16), 0..8),
+            start in 0u64..4 << 16,
+            offset in 0u64..4 << 16,
+        ) {
+            // From address to place in the file, in two parts that touch.
+            let extent = Extent::with_len(start, 40 << 16).unwrap();
+            let (first, second) = extent.split_at(7 << 16);
+            let (first, second) = (first.unwrap(), second.unwrap());
+            let shifts = [Shift::new(start, offset), Shift::new(second.start(), offset + (30 << 16))];
+            let data: Vec<_> = data.iter().map(|&(at, len)| at..at + len).collect();
+            let file = Arc::new(Sparse(data.clone()));
+            let map = MemoryMap::new(crate::Space::Physical, vec![
+                crate::Region::new(extent, crate::RegionKind::Unknown),
+            ]).unwrap();
+            let parts = vec![(first, shifts[0]), (second, shifts[1])];
+            let mut problems = Problems::new(super::super::Rigor::Strict);
+            let space = Stretches::new(map, parts, file, ("test", "test"), &mut problems).unwrap();
+            let runs = space.survey(extent).unwrap();
+            prop_assert_eq!(runs[0].extent.start(), extent.start());
+            prop_assert_eq!(runs[runs.len() - 1].extent.end(), extent.end());
+            let mut pairs = runs.array_windows();
+            let are_joined =
+                pairs.all(|[a, b]| a.extent.end() == b.extent.start() && a.presence != b.presence);
+            prop_assert!(are_joined);
+            for run in runs.iter().filter(|run| run.presence == Presence::Zero) {
+                for (part, shift) in [(first, shifts[0]), (second, shifts[1])] {
+                    let Some(zeros) = run.extent.intersection(part) else { continue };
+                    let from = shift.offset(zeros.start());
+                    let to = from + zeros.len();
+                    prop_assert!(data.iter().all(|data| data.end <= from || to <= data.start));
+                }
+            }
+            // No page is cut, but where a part ends.
+            for run in &runs[1..] {
+                let at = run.extent.start();
+                prop_assert!(at % GRANULE == 0 || at == second.start());
+            }
+        }
+
         #[test]
         fn every_address_is_the_first_one_s_that_claims_it(
             claims in prop::collection::vec((0u64..200, 1u64..60), 0..20),

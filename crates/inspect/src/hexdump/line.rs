@@ -25,7 +25,7 @@ pub enum Form {
     /// As `hexdump -C`: address, bytes, what of them is printable ASCII.
     Canonical,
     /// As that, with marks around its parts; what lies between them is the same.
-    Marked(Marks),
+    Marked(Box<Marks>),
     /// An object of JSON a line: `{"address":4096,"hex":"7f45","text":".E"}`; in place of lines that are like the one before
     /// `{"same_as_before":true}`; and `{"end":8192}` where a stretch ends.
     Json,

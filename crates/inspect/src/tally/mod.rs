@@ -9,7 +9,7 @@ mod shard;
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 
 use foldhash::fast::RandomState;
@@ -66,7 +66,7 @@ pub struct Unlisted {
     pub at_most: u64,
 }
 
-/// Counts strings as they are found. What is kept is bounded. When that is reached, half of it has to go, and what
+/// Counts strings as they are found. What is kept is bounded. When that is reached, three quarters of it have to go, and what
 /// comes first stays: the counts are right but for what [`Unlisted`] says.
 ///
 /// That is lossy counting (Manku and Motwani, 2002), with buckets that end when memory does, and a filter before it (Homem
@@ -85,7 +85,7 @@ impl Tally {
     /// A power of two. What one of them holds fits into a CPU's cache.
     const SHARDS: usize = 64;
 
-    /// Counts nothing yet; keeps about `max_kept` bytes, 64 GiB at most, and 1 MiB for each thread.
+    /// Counts nothing yet; keeps about `max_kept` bytes, 64 GiB at most, and 1 MiB for each thread, 4 at most.
     pub fn new(alike: Alike, rank: Rank, max_kept: usize) -> Self {
         let rules = Rules {
             rank,
@@ -160,7 +160,12 @@ impl Collect for Tally {
         let batch = &mut batches[shard];
         batch.add(hash, text, string.text.len() as u64, string.addr);
         if batch.is_full() {
-            self.count(shard, batch);
+            match self.shards[shard].try_lock() {
+                Ok(mut shard) => shard.count(&self.rules, batch),
+                // Whoever has it may not be running: better to go on than to wait.
+                Err(TryLockError::WouldBlock) if !batch.is_overfull() => {}
+                Err(_) => self.count(shard, batch),
+            }
         }
     }
 

@@ -74,7 +74,16 @@ impl Batch {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.due.len() >= Self::MAX_DUE || self.texts.len() >= Self::MAX_TEXTS
+        self.has(1)
+    }
+
+    /// Whether it must not wait any longer.
+    pub(super) fn is_overfull(&self) -> bool {
+        self.has(4)
+    }
+
+    fn has(&self, times: usize) -> bool {
+        self.due.len() >= times * Self::MAX_DUE || self.texts.len() >= times * Self::MAX_TEXTS
     }
 }
 
@@ -132,7 +141,7 @@ impl Shard {
     const ENTRY_COST: usize =
         size_of::<Entry>() + 2 * (size_of::<Slot>() + 1) + Self::CELLS * size_of::<u16>();
     /// Of the filter for each entry: the more, the fewer texts share one.
-    const CELLS: usize = 4;
+    const CELLS: usize = 8;
 
     /// Counts the strings of `batch`, and empties it.
     pub(super) fn count(&mut self, rules: &Rules, batch: &mut Batch) {
@@ -202,8 +211,9 @@ impl Shard {
         let cell = self.cell(hash);
         let before = u64::from(*cell);
         *cell = cell.saturating_add(saturated(weight));
-        let is_full = *cell == u16::MAX;
-        (is_full || before + weight > at_most).then_some(before.min(at_most))
+        // A cell that is full no longer says how much.
+        let missed = if before == u64::from(u16::MAX) { at_most } else { before.min(at_most) };
+        (missed + weight > at_most).then_some(missed)
     }
 
     fn cell(&mut self, hash: u64) -> &mut u16 {
@@ -224,15 +234,15 @@ impl Shard {
         rules.rank != Rank::First
     }
 
-    /// Keeps the half that has the most weight.
+    /// Keeps the quarter that has the most weight.
     fn shrink(&mut self, rules: &Rules) {
         if self.filter.is_empty() {
             self.filter = vec![0; Self::CELLS * self.entries.len().next_power_of_two()];
         }
         let weight = |entry: &Entry| rules.weight(entry.count, entry.bytes) + entry.missed;
         let mut weights: Vec<u64> = self.entries.iter().map(weight).collect();
-        let middle = weights.len() / 2;
-        let at_most = *weights.select_nth_unstable(middle).1;
+        let last = weights.len() / 4 * 3;
+        let at_most = self.unlisted.at_most.max(*weights.select_nth_unstable(last).1);
         self.unlisted.at_most = at_most;
         self.table.clear();
         let (mut kept, mut end) = (0, 0);

@@ -97,6 +97,38 @@ fn what_is_kept_is_bounded_what_there_is_most_of_is_kept_and_nothing_is_lost() {
 }
 
 #[test]
+fn what_may_be_missed_is_known_of_long_strings_too() {
+    let tally = Tally::new(Alike::Equal, Rank::Bytes, 4 << 20);
+    let mut text = vec![b'x'; 70_000];
+    let mut out = Default::default();
+    for number in 0..6000_u64 {
+        // Every fourth is one of ten, each of which is there 150 times.
+        let name = if number % 4 == 0 { number / 4 % 10 } else { 1000 + number };
+        text[..8].copy_from_slice(format!("{name:8}").as_bytes());
+        let found = Found {
+            addr: number,
+            encoding: Encoding::Ascii,
+            text: &text,
+            is_first: true,
+            is_last: true,
+            is_cut: false,
+        };
+        tally.string(&mut out, &found);
+    }
+    tally.end_part(&mut out);
+    let counts = tally.into_counts();
+    let at_most = counts.unlisted().at_most;
+    assert!(at_most >= 70_000 && counts.strings() == 6000);
+    let often: Vec<Counted<'_>> = counts.iter().take(10).collect();
+    for counted in often {
+        assert!(counted.text.starts_with(b"       "), "{:?}", &counted.text[..8]);
+        let all = 150 * 70_000;
+        assert!(counted.bytes <= all && all <= counted.bytes + counted.missed);
+        assert!(counted.missed <= at_most);
+    }
+}
+
+#[test]
 fn texts_that_are_alike_for_long_are_one() {
     let long = "x".repeat(Tally::MAX_TEXT);
     let (one, other) = (format!("{long}1"), format!("{long}2"));
