@@ -24,8 +24,8 @@ use crate::{command, setup};
 const LIMIT: Duration = Duration::from_secs(300);
 /// What the hypervisor's dump is led through; `padded` does not say where RAM is.
 const FORMATS: &[&str] = &["lime", "avml", "elf", "kdump", "kdump-zlib", "kdump-snappy", "padded"];
-/// In what else QEMU writes a dump.
-const HYPERVISOR_FORMATS: &[&str] = &["kdump-zlib", "kdump-lzo", "kdump-snappy"];
+/// What else every QEMU writes a dump in. Others it may have been built without.
+const ALWAYS: &str = "kdump-zlib";
 /// What is left out of an image.
 const LESS: &str = "--exclude free,zero,cache,user";
 /// RAM of the guest, in MiB.
@@ -108,8 +108,16 @@ impl Tool {
         guest.paused(|guest, _| {
             guest.dump(&elf)?;
             let wanted = Image::open(&elf, Format::Elf, By::Physical, "", true)?;
+            let formats = guest.query("query-dump-guest-memory-capability")?;
+            let formats = formats["formats"].as_array().context("what QEMU can write")?;
+            let formats: Vec<&str> = formats
+                .iter()
+                .filter_map(serde_json::Value::as_str)
+                .filter(|format| format.starts_with("kdump-"))
+                .collect();
+            ensure!(formats.contains(&ALWAYS), "QEMU writes only {formats:?}");
             let mut pages = 0;
-            for format in HYPERVISOR_FORMATS {
+            for format in &formats {
                 guest.dump_as(&kdump, format)?;
                 let back = self.convert(&kdump, "back.elf", &[])?;
                 let found = Image::open(&back, Format::Elf, By::Physical, "", false)?;
@@ -118,7 +126,7 @@ impl Tool {
             }
             fs::remove_file(&kdump)?;
             guest.discard(&elf)?;
-            let formats = HYPERVISOR_FORMATS.join(", ");
+            let formats = formats.join(", ");
             Ok(format!("QEMU's own {formats} to elf: all {pages} pages equal to those of its elf"))
         })
     }

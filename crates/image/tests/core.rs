@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use memdump_image::format::{Format, RECORD_LEN, Rigor};
+use memdump_image::format::{Format, RECORD_LEN, Rigor, note};
 use memdump_image::{
     Backing, Chunk, Content, Extent, ExtentSet, Facts, Mapping, MemoryMap, Permissions, Plan,
     Process, Region, RegionKind, Space, Thread, XsaveComponent,
@@ -267,4 +267,71 @@ fn a_process_of_32_bits_has_a_core_of_32_bits() {
     let sizes: Vec<usize> = found.iter().map(|(_, _, descriptor)| descriptor.len()).collect();
     assert_eq!(sizes[..2], [144, 124]);
     assert_eq!(found[0].2[72..140], [9; 68]);
+}
+
+#[test]
+fn a_core_of_32_bits_is_read() {
+    // As gdb and the kernel write it: registers whose stack pointer is the sixteenth word, the program's files, its auxiliary vector.
+    let words = |words: &[u32]| -> Vec<u8> { words.iter().flat_map(|w| w.to_le_bytes()).collect() };
+    let mut status = vec![0; 144];
+    status[72 + 4 * 15..][..4].copy_from_slice(&0xf7a0_0010_u32.to_le_bytes());
+    let mut info = vec![0, b'S', 0, 5_u8.wrapping_neg(), 0, 0, 0, 0];
+    info.extend([1000_u16, 1001].iter().flat_map(|half| half.to_le_bytes()));
+    info.extend(words(&[1234, 1, 1200, 1100]));
+    info.extend(b"old\0\0\0\0\0\0\0\0\0\0\0\0\0old --serve");
+    info.resize(124, 0);
+    let mut files = words(&[1, 4096, 0x804_8000, 0x804_a000, 2]);
+    files.extend(b"/bin/old\0");
+    let auxv = words(&[3, 0x804_8034, 25, 0xffff_e00b, 0, 0]);
+    let notes = [
+        note("CORE", 1, &status),
+        note("CORE", 3, &info),
+        note("CORE", 6, &auxv),
+        note("CORE", 0x4649_4c45, &files),
+    ]
+    .concat();
+    // Address, flags; a page each.
+    let segments: [(u32, u32); 5] =
+        [(0x804_8000, 5), (0x804_9000, 6), (0x8a0_0000, 6), (0xf7a0_0000, 6), (0xffff_e000, 6)];
+    let data = 8192;
+    let mut file = b"\x7fELF\x01\x01\x01".to_vec();
+    file.resize(16, 0);
+    file.extend(words(&[4 | 3 << 16, 1, 0, 52, 0, 0, 52 | 32 << 16, 6, 0])); // e_type … e_shstrndx
+    let at = 52 + 32 * 6;
+    file.extend(words(&[4, at, 0, 0, notes.len() as u32, 0, 0, 4]));
+    for (index, (start, flags)) in (0..).zip(segments) {
+        file.extend(words(&[1, data + 4096 * index, start, 0, 4096, 4096, flags, 4096]));
+    }
+    file.extend(&notes);
+    file.resize(data as usize, 0);
+    (1..=5).for_each(|page| file.extend([page; 4096]));
+
+    let opened =
+        Format::by_name("elf").unwrap().open.unwrap()(Arc::new(file), Rigor::Strict).unwrap();
+    assert_eq!(opened.facts.machine.as_deref(), Some("i686"));
+    let process = opened.facts.process.as_ref().unwrap();
+    assert!(process.is_32_bit);
+    assert_eq!((process.pid, process.ppid, process.pgrp, process.sid), (1234, 1, 1200, 1100));
+    assert_eq!((process.uid, process.gid, process.nice), (1000, 1001, -5));
+    assert_eq!((&process.name[..], &process.arguments[..]), (&b"old"[..], &b"old --serve"[..]));
+    let kinds: Vec<_> =
+        opened.space.map().regions().iter().map(|r| (r.kind, &r.label[..])).collect();
+    let expected = [
+        (RegionKind::Library, "/bin/old"),
+        (RegionKind::Library, "/bin/old"),
+        (RegionKind::Heap, "[heap]"),
+        (RegionKind::ThreadStack, ""),
+        (RegionKind::Stack, "[stack]"),
+    ];
+    assert_eq!(kinds, expected);
+    for ((start, _), page) in segments.into_iter().zip(1..) {
+        let mut bytes = [0; 4096];
+        assert_eq!(opened.space.read_at(start.into(), &mut bytes).unwrap(), 4096);
+        assert_eq!(bytes, [page; 4096]);
+    }
+    // Written again it is one of 32 bits, with the same notes.
+    let plan = Plan::whole(opened.space.map().clone(), 4096, opened.facts.clone());
+    let again = write(&plan, "{}");
+    assert_eq!(again[..20], *b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0\x04\0\x03\0");
+    assert!(again.windows(notes.len()).any(|window| window == notes));
 }

@@ -1,12 +1,18 @@
 //! The same process in four cores: every program finds the same calls in ours as in gcore's and in the kernel's.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::json;
 
 use super::cores;
 use super::debuggers::{DEBUGGERS, Stacks};
 use super::targets::Target;
+use crate::command;
+
+const LIMIT: Duration = Duration::from_secs(60);
 
 pub(super) fn check(target: &Target, memdump: &Path, folder: &Path) -> Result<String> {
     let mut running = target.start(folder)?;
@@ -21,6 +27,9 @@ pub(super) fn check(target: &Target, memdump: &Path, folder: &Path) -> Result<St
         peers.push(("the kernel", cores::kernel(&mut running, folder)?));
     }
 
+    for (whose, core) in made.iter().chain(&peers) {
+        is_read(memdump, pid, core).with_context(|| format!("read the core of {whose}"))?;
+    }
     let mut agreed = Vec::new();
     for debugger in DEBUGGERS {
         if is_32_bit && !debugger.opens_32_bit {
@@ -68,6 +77,17 @@ pub(super) fn check(target: &Target, memdump: &Path, folder: &Path) -> Result<St
         agreed.join(", "),
         peers.join(" and "),
     ))
+}
+
+/// memdump reads all of a core, whoever wrote it, and finds whose it is.
+fn is_read(memdump: &Path, pid: u32, core: &Path) -> Result<()> {
+    let mut info = Command::new(memdump);
+    let said = command::run(info.args(["info", "--scan", "--json"]).arg(core), LIMIT)?;
+    let said: serde_json::Value = serde_json::from_str(&said)?;
+    ensure!(said["process"]["pid"] == pid, "memdump reads the process {}", said["process"]);
+    ensure!(said["damage"] == json!([]), "memdump finds damage: {}", said["damage"]);
+    ensure!(said["present"].as_u64() > Some(4096), "memdump finds {} bytes", said["present"]);
+    Ok(())
 }
 
 /// What is known of the target without any core.

@@ -95,6 +95,7 @@ fn segments(vmalloc: u64) -> KernelSegments {
         memory_size,
         flags: 0,
         header: 0,
+        is_32_bit: false,
     };
     let none = memdump_image::format::NO_PADDR;
     KernelSegments {

@@ -277,7 +277,7 @@ fn vmcoreinfo_by_address(machine: &Machine, space: &Kcore) -> Option<VmCoreInfo>
     while done < notes.len() {
         done += space.read_at(addr + done as u64, &mut notes[done..]).ok()?;
     }
-    ElfCore { machine: 0, segments: Vec::new(), notes }.vmcoreinfo()
+    ElfCore { notes, ..ElfCore::default() }.vmcoreinfo()
 }
 
 /// Physical memory through kcore.

@@ -86,17 +86,13 @@ impl Hashes {
                 false => sha256_of_file(&file, |_| {}).map(Some),
             });
             let how = InputArgs { input_format: Some("core".into()), ..InputArgs::default() };
-            let regions = match open::open(path, &how) {
-                Ok(opened) => {
-                    let wants = |region: &Region| zeros(region) <= MAX_ZEROS;
-                    hash_regions(&*opened.image.space, &self.map, default_readers(), &wants)
-                }
-                // A core of a 32-bit program is written and not read.
-                Err(_) => Ok(self.map.regions().iter().map(RegionRecord::unhashed).collect()),
-            };
+            let regions = open::open(path, &how).map(|opened| {
+                let wants = |region: &Region| zeros(region) <= MAX_ZEROS;
+                hash_regions(&*opened.image.space, &self.map, default_readers(), &wants)
+            });
             (digest.join(), regions)
         });
-        let regions = regions.map_err(|(addr, cause)| {
+        let regions = regions.with_context(failed)?.map_err(|(addr, cause)| {
             anyhow!("cannot read {} again, at {addr:#x}: {cause}", path.display())
         })?;
         let sha256 = digest.map_err(|_| anyhow!("the hashing of the core failed"))?;

@@ -12,8 +12,9 @@ use crate::{Backing, Extent, Region, RegionKind};
 
 /// `NT_FILE` in `include/uapi/linux/elf.h`.
 const NT_FILE: u32 = 0x4649_4c45;
-/// Where the general registers stand in `struct elf_prstatus` of 64-bit machines.
+/// Where the general registers stand in `struct elf_prstatus`, of 64 bits and of 32.
 const REGISTERS: usize = 112;
+const REGISTERS_32: usize = 72;
 /// In `include/uapi/linux/auxvec.h`; the first three are addresses in the program, in the vdso, and in the stack.
 const AT_PHDR: u64 = 3;
 const AT_SYSINFO_EHDR: u64 = 33;
@@ -109,14 +110,14 @@ struct File<'a> {
 /// offset in pages of each, then their names; ascending. None where the note is missing or is not sound.
 fn files(core: &ElfCore) -> Option<Vec<File<'_>>> {
     let note = core.notes().find(|note| note.name == b"CORE" && note.kind == NT_FILE)?;
-    let (words, _) = note.descriptor.as_chunks::<8>();
-    let word = |index: usize| words.get(index).map(|word| u64::from_le_bytes(*word));
+    let word = |index: usize| word(core, note.descriptor, index);
     let (count, page_size) = (word(0)?, word(1)?);
     if count > MAX_FILES {
         return None;
     }
     let count = count as usize;
-    let mut names = note.descriptor.get(8 * (2 + 3 * count)..)?.split(|&byte| byte == 0);
+    let mut names =
+        note.descriptor.get(word_len(core) * (2 + 3 * count)..)?.split(|&byte| byte == 0);
     let mut files = Vec::new();
     for index in 0..count {
         let at = 2 + 3 * index;
@@ -137,25 +138,36 @@ fn around<'a, 'b>(files: &'b [File<'a>], addr: u64) -> Option<&'b File<'a>> {
 /// A value of the auxiliary vector.
 fn auxiliary(core: &ElfCore, key: u64) -> Option<u64> {
     let note = core.notes().find(|note| note.name == b"CORE" && note.kind == elf::NT_AUXV.0)?;
-    let (pairs, _) = note.descriptor.as_chunks::<16>();
-    let mut pairs = pairs.iter().map(|pair| {
-        let word = |half: usize| u64::from_le_bytes(std::array::from_fn(|i| pair[8 * half + i]));
-        (word(0), word(1))
-    });
-    pairs.find(|(found, _)| *found == key).map(|(_, value)| value)
+    let pairs = note.descriptor.len() / (2 * word_len(core));
+    let word = |index: usize| word(core, note.descriptor, index);
+    (0..pairs).find(|pair| word(2 * pair) == Some(key)).and_then(|pair| word(2 * pair + 1))
 }
 
-/// The stack pointers of the threads, on x86-64 (`rsp`, the twentieth word of `user_regs_struct`) and arm64 (`sp`, the
-/// thirty-second of `user_pt_regs`).
+/// Bytes in an address or a `long` of the process.
+fn word_len(core: &ElfCore) -> usize {
+    if core.is_32_bit { 4 } else { 8 }
+}
+
+/// The word of that number.
+fn word(core: &ElfCore, bytes: &[u8], index: usize) -> Option<u64> {
+    let len = word_len(core);
+    let found = bytes.get(index.checked_mul(len)?..)?.get(..len)?;
+    let mut word = [0; 8];
+    word[..len].copy_from_slice(found);
+    Some(u64::from_le_bytes(word))
+}
+
+/// The stack pointers of the threads, on x86-64 (`rsp`, the twentieth word of `user_regs_struct`), arm64 (`sp`, the
+/// thirty-second of `user_pt_regs`), i386 (`esp`, the sixteenth) and arm (`sp`, the fourteenth of `pt_regs`).
 fn stack_pointers(core: &ElfCore) -> impl Iterator<Item = u64> {
-    let word = match core.machine {
+    let index = match core.machine {
         machine if machine == elf::EM_X86_64.0 => Some(19),
         machine if machine == elf::EM_AARCH64.0 => Some(31),
+        machine if machine == elf::EM_386.0 => Some(15),
+        machine if machine == elf::EM_ARM.0 => Some(13),
         _ => None,
     };
+    let registers = if core.is_32_bit { REGISTERS_32 } else { REGISTERS };
     let threads = core.notes().filter(|n| n.name == b"CORE" && n.kind == elf::NT_PRSTATUS.0);
-    threads.filter_map(move |thread| {
-        let bytes = thread.descriptor.get(REGISTERS + 8 * word?..)?.first_chunk::<8>()?;
-        Some(u64::from_le_bytes(*bytes))
-    })
+    threads.filter_map(move |thread| word(core, thread.descriptor.get(registers..)?, index?))
 }

@@ -77,6 +77,9 @@ impl Layout {
         let (class, machine) = match plan.facts.machine.as_deref() {
             Some("x86_64") if process.is_32_bit => (Class::Elf32, elf::EM_386.0),
             Some("aarch64") if process.is_32_bit => (Class::Elf32, elf::EM_ARM.0),
+            // As the cores of such processes say themselves.
+            Some("i686") => (Class::Elf32, elf::EM_386.0),
+            Some("arm") => (Class::Elf32, elf::EM_ARM.0),
             Some("aarch64") => (Class::Elf64, elf::EM_AARCH64.0),
             Some("riscv64") => (Class::Elf64, elf::EM_RISCV.0),
             Some("loongarch64") => (Class::Elf64, elf::EM_LOONGARCH.0),

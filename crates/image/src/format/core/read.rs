@@ -1,4 +1,4 @@
-//! The reader: the memory of any ELF64 core of a process, gdb's and the kernel's too.
+//! The reader: the memory of any ELF core of a process, gdb's and the kernel's too.
 
 use std::sync::Arc;
 
@@ -10,6 +10,9 @@ use super::super::stretches::{FirstWins, Shift, Stretches, held, known_size};
 use super::super::{FormatError, Image, Problems, Rigor};
 use super::{FORMAT, kinds};
 use crate::{Mapping, MemoryMap, Permissions, Process, ReadAt, Region, RegionKind, Space};
+
+/// Where `p_vaddr` stands in `Elf64_Phdr`.
+const P_VADDR: u64 = 16;
 
 /// Whether the notes are a process's.
 pub(in crate::format) fn is_process(core: &ElfCore) -> bool {
@@ -39,7 +42,7 @@ pub(in crate::format) fn from_headers(
         };
         if let Some(twice) = parts.insert_held(extent, held(end, segment.offset, content), index) {
             let problem = format!("{twice} is in a segment before");
-            problems.found(place(segment.header + 16).bad(problem))?;
+            problems.found(place(segment.place(P_VADDR)).bad(problem))?;
         }
     }
     let parts = parts.into_parts();
@@ -74,15 +77,17 @@ fn mapping(segment: &Segment) -> Mapping {
     Mapping { permissions, backing: None }
 }
 
-/// What PRPSINFO says (`struct elf_prpsinfo`, x86-64 and arm64).
+/// What PRPSINFO says: `struct elf_prpsinfo`; with 32 bits `pr_flag` is half as long, and the numbers of user and group are, too.
 fn process(core: &ElfCore) -> Process {
-    let mut process = Process::default();
+    let mut process = Process { is_32_bit: core.is_32_bit, ..Process::default() };
     for note in core.notes().filter(|note| note.name == b"CORE") {
         if note.kind == elf::NT_AUXV.0 {
             process.auxv = note.descriptor.to_vec();
         }
+        // Where the numbers of the process begin, behind those of user and group.
+        let numbers = if core.is_32_bit { 12 } else { 24 };
         if note.kind == elf::NT_PRPSINFO.0
-            && let Some(info) = note.descriptor.first_chunk::<136>()
+            && let Some(info) = note.descriptor.get(..numbers + 112)
         {
             let number = |at: usize| {
                 let bytes: [u8; 4] = std::array::from_fn(|i| info[at + i]);
@@ -91,13 +96,17 @@ fn process(core: &ElfCore) -> Process {
             let text = |bytes: &[u8]| -> Vec<u8> {
                 bytes.iter().copied().take_while(|&byte| byte != 0).collect()
             };
+            let half = |at: usize| u32::from(u16::from_le_bytes([info[at], info[at + 1]]));
             process.state = info[1];
             process.nice = info[3].cast_signed();
-            (process.uid, process.gid) = (number(16), number(20));
-            (process.pid, process.ppid) = (number(24), number(28));
-            (process.pgrp, process.sid) = (number(32), number(36));
-            process.name = text(&info[40..56]);
-            process.arguments = text(&info[56..136]);
+            (process.uid, process.gid) = match core.is_32_bit {
+                true => (half(8), half(10)),
+                false => (number(16), number(20)),
+            };
+            (process.pid, process.ppid) = (number(numbers), number(numbers + 4));
+            (process.pgrp, process.sid) = (number(numbers + 8), number(numbers + 12));
+            process.name = text(&info[numbers + 16..numbers + 32]);
+            process.arguments = text(&info[numbers + 32..]);
         }
     }
     process

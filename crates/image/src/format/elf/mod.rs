@@ -26,7 +26,7 @@ pub(super) const FORMAT: Format = Format {
     elides_zeros: false,
     writer: |output| Box::new(write::Writer::new(output)),
     open: Some(read::open),
-    magics: &[b"\x7fELF\x02\x01"],
+    magics: &[b"\x7fELF\x02\x01", b"\x7fELF\x01\x01"],
 };
 
 /// The physical address of kernel memory that is not contiguous there, as `/proc/kcore` writes it.
@@ -34,6 +34,8 @@ pub const NO_PADDR: u64 = u64::MAX;
 
 /// `e_ident` up to `EI_VERSION`: 64-bit, little-endian, version 1.
 const IDENT: [u8; 7] = *b"\x7fELF\x02\x01\x01";
+/// The same of 32 bits, which is only read.
+const IDENT_32: [u8; 7] = *b"\x7fELF\x01\x01\x01";
 const EHDR_LEN: u64 = 64;
 const PHDR_LEN: u64 = 56;
 const SHDR_LEN: u64 = 64;

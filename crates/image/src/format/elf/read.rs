@@ -1,18 +1,22 @@
-//! The reader: program headers and notes of any ELF64 core of a machine, and its memory.
+//! The reader: program headers and notes of any ELF core, of 64 bits or 32, and the memory of one of a machine.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
 
 use object::LittleEndian as LE;
-use object::elf::{self, FileHeader64, NoteHeader64, ProgramHeader64, SectionHeader64};
+use object::elf::{self, FileHeader32, FileHeader64, NoteHeader64};
 use object::pod::{self, Pod};
+use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
 
 use super::super::problem::{Wanted, read_up_to};
 use super::super::stretches::{FirstWins, Shift, Stretches, held, known_size};
 use super::super::{FormatError, Image, Problems, Rigor, core};
-use super::{EHDR_LEN, FORMAT, IDENT, NO_PADDR, PHDR_LEN, PN_XNUM};
+use super::{EHDR_LEN, FORMAT, IDENT, IDENT_32, NO_PADDR, PN_XNUM};
 use crate::{Extent, Facts, MemoryMap, ReadAt, Region, RegionKind, Space, VmCoreInfo};
 
+/// Where fields stand in `Elf64_Phdr`.
+const P_OFFSET: u64 = 8;
+const P_FILESZ: u64 = 32;
 /// More segments than any machine has; a file with more is not read.
 const MAX_SEGMENTS: u64 = 1 << 20;
 /// More notes than thousands of CPUs write.
@@ -20,9 +24,11 @@ const MAX_NOTES_LEN: u64 = 16 << 20;
 /// Bytes of notes that are read at a time.
 const NOTES_STEP: u64 = 64 << 10;
 
-/// The headers of an ELF64 core.
-#[derive(Clone, Debug)]
+/// The headers of an ELF core.
+#[derive(Clone, Debug, Default)]
 pub struct ElfCore {
+    /// Whether its class is ELFCLASS32.
+    pub is_32_bit: bool,
     /// `e_machine`.
     pub machine: u16,
     /// The PT_LOAD headers, in the order of the file. Nothing of them has been checked.
@@ -59,13 +65,15 @@ pub struct Segment {
     pub flags: u32,
     /// Where this header stands in the file.
     pub header: u64,
+    /// Whether it is one of 32 bits.
+    pub is_32_bit: bool,
 }
 
 impl ElfCore {
     /// Reads the headers and notes of `file`, which may be `/proc/kcore`: its size is not asked for.
     ///
     /// # Errors
-    /// When it is no little-endian ELF64 core or a header lies outside of it.
+    /// When it is no little-endian ELF core or a header lies outside of it.
     pub fn read(file: &dyn ReadAt) -> Result<Self, FormatError> {
         match Self::read_with(file, &mut Problems::new(Rigor::Strict))? {
             (core, None) => Ok(core),
@@ -79,57 +87,72 @@ impl ElfCore {
         file: &dyn ReadAt,
         problems: &mut Problems,
     ) -> Result<(Self, Option<FormatError>), FormatError> {
-        let header: FileHeader64<LE> = read_pod(file, 0, "ELF header")?;
-        if pod::bytes_of(&header)[..IDENT.len()] != IDENT {
-            return Err(bad(0, "e_ident", "it is no little-endian 64-bit ELF file"));
+        let mut ident = [0; IDENT.len()];
+        Wanted { format: FORMAT.name, field: "ELF header", offset: 0 }.read(file, &mut ident)?;
+        match ident {
+            IDENT => Self::read_class::<FileHeader64<LE>>(file, problems),
+            IDENT_32 => Self::read_class::<FileHeader32<LE>>(file, problems),
+            _ => Err(bad(0, "e_ident", "it is no little-endian ELF file")),
         }
-        if header.e_type.get(LE) != elf::ET_CORE {
+    }
+
+    fn read_class<H: FileHeader<Endian = LE>>(
+        file: &dyn ReadAt,
+        problems: &mut Problems,
+    ) -> Result<(Self, Option<FormatError>), FormatError> {
+        let header: H = read_pod(file, 0, "ELF header")?;
+        let is_32_bit = !header.is_type_64();
+        // Where the fields stand that can be wrong: `Elf32_Ehdr` and `Elf64_Ehdr` in elf(5).
+        let [phoff, phentsize, phnum] = if is_32_bit { [28, 42, 44] } else { [32, 54, 56] };
+        if header.e_type(LE) != elf::ET_CORE {
             return Err(bad(16, "e_type", "it is no core file (ET_CORE)"));
         }
-        if u64::from(header.e_phentsize.get(LE)) != PHDR_LEN {
-            problems.found(bad(54, "e_phentsize", "a program header has 56 bytes"))?;
+        let phdr_len = size_of::<H::ProgramHeader>() as u64;
+        if u64::from(header.e_phentsize(LE)) != phdr_len {
+            let problem = format!("a program header has {phdr_len} bytes");
+            problems.found(bad(phentsize, "e_phentsize", problem))?;
         }
-        let mut count = match u64::from(header.e_phnum.get(LE)) {
+        let mut count = match u64::from(header.e_phnum(LE)) {
             PN_XNUM => {
-                let section = read_pod(file, header.e_shoff.get(LE), "section header 0");
-                let section: Option<SectionHeader64<LE>> = problems.or_none(section)?;
-                section.map_or(PN_XNUM, |section| section.sh_info.get(LE).into())
+                let section = read_pod(file, header.e_shoff(LE).into(), "section header 0");
+                let section: Option<H::SectionHeader> = problems.or_none(section)?;
+                section.map_or(PN_XNUM, |section| section.sh_info(LE).into())
             }
             count => count,
         };
         if count > MAX_SEGMENTS {
             let problem = format!("{count} program headers; at most {MAX_SEGMENTS} are read");
-            problems.found(bad(56, "e_phnum", problem))?;
+            problems.found(bad(phnum, "e_phnum", problem))?;
             count = MAX_SEGMENTS;
         }
 
-        let mut core =
-            Self { machine: header.e_machine.get(LE).0, segments: Vec::new(), notes: Vec::new() };
+        let machine = header.e_machine(LE).0;
+        let mut core = Self { is_32_bit, machine, ..Self::default() };
         let mut with_notes = None;
-        let table = header.e_phoff.get(LE);
+        let table: u64 = header.e_phoff(LE).into();
         for index in 0..count {
-            let Some(at) = table.checked_add(index * PHDR_LEN) else {
-                problems.found(bad(32, "e_phoff", "the program headers lie past any file"))?;
+            let Some(at) = table.checked_add(index * phdr_len) else {
+                problems.found(bad(phoff, "e_phoff", "the program headers lie past any file"))?;
                 break;
             };
-            let header: Option<ProgramHeader64<LE>> =
+            let header: Option<H::ProgramHeader> =
                 problems.or_none(read_pod(file, at, "program header"))?;
             // Where one is not there, none is after it.
             let Some(header) = header else { break };
-            match header.p_type.get(LE) {
-                elf::PT_LOAD => {
-                    core.segments.push(Segment {
-                        offset: header.p_offset.get(LE),
-                        vaddr: header.p_vaddr.get(LE),
-                        paddr: header.p_paddr.get(LE),
-                        file_size: header.p_filesz.get(LE),
-                        memory_size: header.p_memsz.get(LE),
-                        flags: header.p_flags.get(LE).0,
-                        header: at,
-                    });
-                }
+            let segment = Segment {
+                offset: header.p_offset(LE).into(),
+                vaddr: header.p_vaddr(LE).into(),
+                paddr: header.p_paddr(LE).into(),
+                file_size: header.p_filesz(LE).into(),
+                memory_size: header.p_memsz(LE).into(),
+                flags: header.p_flags(LE).0,
+                header: at,
+                is_32_bit,
+            };
+            match header.p_type(LE) {
+                elf::PT_LOAD => core.segments.push(segment),
                 elf::PT_NOTE => {
-                    with_notes = with_notes.or(core.read_notes(file, at, &header).err());
+                    with_notes = with_notes.or(core.read_notes(file, &segment).err());
                 }
                 _ => {}
             }
@@ -138,17 +161,12 @@ impl ElfCore {
     }
 
     /// What is there of the notes is kept, also when they are not whole.
-    fn read_notes(
-        &mut self,
-        file: &dyn ReadAt,
-        at: u64,
-        header: &ProgramHeader64<LE>,
-    ) -> Result<(), FormatError> {
-        let (offset, len) = (header.p_offset.get(LE), header.p_filesz.get(LE));
+    fn read_notes(&mut self, file: &dyn ReadAt, segment: &Segment) -> Result<(), FormatError> {
+        let (offset, len) = (segment.offset, segment.file_size);
         // What is here already is no more than may be.
         if len > MAX_NOTES_LEN - self.notes.len() as u64 {
             let problem = format!("notes of {len} bytes; at most {MAX_NOTES_LEN} are read");
-            return Err(bad(at + 32, "p_filesz", problem));
+            return Err(bad(segment.place(P_FILESZ), "p_filesz", problem));
         }
         // In steps: the file may be shorter than it says.
         let mut done = 0;
@@ -189,6 +207,8 @@ impl ElfCore {
         let vmcoreinfo = self.vmcoreinfo();
         let machine = match elf::Machine(self.machine) {
             elf::EM_X86_64 => Some("x86_64"),
+            elf::EM_386 => Some("i686"),
+            elf::EM_ARM => Some("arm"),
             elf::EM_AARCH64 => Some("aarch64"),
             elf::EM_RISCV => Some("riscv64"),
             elf::EM_LOONGARCH => Some("loongarch64"),
@@ -266,6 +286,12 @@ pub(super) fn open(file: Arc<dyn ReadAt>, rigor: Rigor) -> Result<Image, FormatE
 }
 
 impl Segment {
+    /// Where a field of the header stands in the file, of which `distance` is where it stands in `Elf64_Phdr`. In `Elf32_Phdr`
+    /// those that can be wrong stand at half of that.
+    pub(in super::super) fn place(&self, distance: u64) -> u64 {
+        self.header + if self.is_32_bit { distance / 2 } else { distance }
+    }
+
     /// Where its content of `len` bytes lies, from `start` on; none where it has none.
     pub(in super::super) fn extent(
         &self,
@@ -277,10 +303,10 @@ impl Segment {
         }
         let end = self.offset.checked_add(len);
         if end.is_none_or(|end| end > i64::MAX.cast_unsigned()) {
-            return Err(bad(self.header + 8, "p_offset", "the segment lies past any file"));
+            return Err(bad(self.place(P_OFFSET), "p_offset", "the segment lies past any file"));
         }
         let extent = Extent::with_len(start, len);
-        extent.map(Some).map_err(|error| bad(self.header + 32, "p_filesz", error.to_string()))
+        extent.map(Some).map_err(|error| bad(self.place(P_FILESZ), "p_filesz", error.to_string()))
     }
 }
 

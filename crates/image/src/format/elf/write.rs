@@ -130,6 +130,9 @@ fn machine(facts: &Facts) -> u16 {
         Some("aarch64") => elf::EM_AARCH64.0,
         Some("riscv64") => elf::EM_RISCV.0,
         Some("loongarch64") => elf::EM_LOONGARCH.0,
+        // Machines of 32 bits have such cores as well (`--elf64-core-headers` of kexec).
+        Some("i686") => elf::EM_386.0,
+        Some("arm") => elf::EM_ARM.0,
         _ => elf::EM_X86_64.0,
     }
 }

@@ -313,7 +313,7 @@ fn facts(
     let elf_notes = part(sub::OFFSET_NOTE, 4, MAX_NOTES_LEN, "offset_note")?;
     let in_notes = || {
         let notes = elf_notes.clone()?;
-        ElfCore { machine: 0, segments: Vec::new(), notes }.vmcoreinfo()
+        ElfCore { notes, ..ElfCore::default() }.vmcoreinfo()
     };
     Ok(Facts {
         host: name(at::NODENAME),

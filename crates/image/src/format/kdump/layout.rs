@@ -99,7 +99,7 @@ impl Layout {
         let bitmap_blocks = u32::try_from(2 * self.bitmap_len / self.block)
             .map_err(|_| refused("kdump has no place for addresses that high"))?;
         let max_mapnr = self.frames.last().map_or(0, |frames| frames.end);
-        let core = ElfCore { machine: 0, segments: Vec::new(), notes: self.notes.clone() };
+        let core = ElfCore { notes: self.notes.clone(), ..ElfCore::default() };
         // NT_PRSTATUS: one for each CPU.
         let cpus = core.notes().filter(|note| note.name == b"CORE" && note.kind == 1).count();
 
