@@ -10,15 +10,16 @@
 mod blocks;
 mod narrow;
 mod summary;
+mod until;
 mod zeros;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::buffer::Buffer;
 use crate::format::ImageWriter;
@@ -26,6 +27,7 @@ use crate::{AddressSpace, Chunk, Content, ExtentSet, Plan};
 pub use blocks::{Block, Blocks};
 pub use narrow::{Found, Piece, read_block};
 pub use summary::{Summary, Timeline, TimelineEntry, Totals};
+use until::Until;
 
 /// How to copy.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +75,7 @@ pub trait Observer {
     /// A chunk has been written. An error ends the copy.
     fn chunk(&mut self, chunk: &Chunk<'_>) -> io::Result<()>;
 
-    /// Asked before each chunk: whether to stop now.
+    /// Asked before each chunk, and while none comes: whether to stop now.
     fn wants_stop(&self) -> bool;
 
     /// Everything that the plan wants [first](Plan::first) has been read and written. Called once,
@@ -132,6 +134,7 @@ pub fn copy(
     };
     let mut result = delivery.writer.begin(plan).map_err(CopyError::Write);
     if result.is_ok() {
+        let space = &Until::new(space);
         result = thread::scope(|scope| {
             let (free_tx, free_rx) = bounded(options.buffers());
             let (done_tx, done_rx) = bounded(options.buffers());
@@ -154,7 +157,9 @@ pub fn copy(
             }
             drop(done_tx);
             // The channels end with this call, and with them the readers, however it ends.
-            delivery.run(done_rx, free_tx)
+            let result = delivery.run(done_rx, free_tx);
+            space.end();
+            result
         });
     }
     delivery.summary.elapsed = started.elapsed();
@@ -166,6 +171,9 @@ pub fn copy(
     delivery.summary.elapsed = started.elapsed();
     (delivery.summary, result)
 }
+
+/// How long a block may take before it is asked whether it is still wanted.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// What became of a block.
 struct Outcome {
@@ -228,7 +236,15 @@ impl Delivery<'_> {
     fn run(&mut self, done: Receiver<Outcome>, free: Sender<Buffer>) -> Result<(), CopyError> {
         let mut early = BTreeMap::new();
         let mut due = 0;
-        for outcome in done {
+        loop {
+            let outcome = match done.recv_timeout(PATIENCE) {
+                Ok(outcome) => outcome,
+                Err(RecvTimeoutError::Timeout) if self.observer.wants_stop() => {
+                    return Err(CopyError::Stopped);
+                }
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
             early.insert(outcome.sequence, outcome);
             while let Some(Outcome { buffer, result, .. }) = early.remove(&due) {
                 let (pieces, timing) = result?;

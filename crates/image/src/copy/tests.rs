@@ -198,6 +198,30 @@ fn a_stop_and_a_failing_writer_end_the_threads_too() {
 }
 
 #[test]
+fn a_read_that_takes_long_is_not_waited_for() {
+    /// A byte at a time, and slowly.
+    struct Slow(Patterned);
+    impl AddressSpace for Slow {
+        fn map(&self) -> &MemoryMap {
+            self.0.map()
+        }
+        fn read_at(&self, addr: u64, buf: &mut [u8]) -> Result<usize, ReadError> {
+            std::thread::sleep(Duration::from_millis(1));
+            self.0.read_at(addr, &mut buf[..1])
+        }
+    }
+    let space = Slow(patterned(&[(0, 1 << 20)], &[], false));
+    let plan = plan_of(&space.0);
+    let started = Instant::now();
+    let (summary, result) =
+        copy(&space, &plan, &mut Recorder::default(), &OPTIONS, &mut StopAfter(0));
+    assert!(matches!(result, Err(CopyError::Stopped)), "{result:?}");
+    assert_eq!(summary.bytes, 0);
+    // All of it would take 17 minutes, a block of it four.
+    assert!(started.elapsed() < Duration::from_secs(60));
+}
+
+#[test]
 fn a_source_that_fails_is_named_with_its_address() {
     struct Broken(Patterned);
     impl AddressSpace for Broken {
