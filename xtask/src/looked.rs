@@ -284,6 +284,16 @@ fn live(guest: &mut Guest) -> Result<Vec<String>> {
     let text = format!("Linux version {} (", guest.release);
     let mut proved = Vec::new();
 
+    // What runs in guests is built without the feature.
+    let refused = guest.run("memdump search physical --yara /tmp/rules.yar")?;
+    let says = refused.stderr.trim();
+    ensure!(
+        refused.status == 2 && says.lines().count() == 1 && says.contains("--features yara"),
+        "a build without YARA, asked for it: {} {says}",
+        refused.status
+    );
+    proved.push(format!("search --yara without it: {says}"));
+
     let dumped = look(guest, &format!("memdump hexdump -q kernel {banner:#x}+64"))?;
     let mut bytes = String::new();
     for line in dumped.stdout.lines() {

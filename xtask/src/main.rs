@@ -28,11 +28,7 @@ enum Task {
     /// See it work: a virtual machine is dumped, and the image proved right
     Demo,
     /// Run every test, with all the set-up that it needs
-    Test {
-        /// Those of `memdump search --yara` too: building YARA takes many minutes
-        #[arg(long)]
-        yara: bool,
-    },
+    Test,
     /// The virtual machine laboratory
     #[command(subcommand)]
     Vm(vm::Vm),
@@ -69,7 +65,7 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Task::parse() {
         Task::Demo => demo::run(),
-        Task::Test { yara } => test::run(yara),
+        Task::Test => test::run(),
         Task::Vm(task) => vm::run(task),
         Task::Process { only } => process::run(only.as_deref()),
         Task::Recipes => recipes::run(),

@@ -13,12 +13,12 @@ use crate::{converted, fuzz, looked, opened, process, recipes, setup, vmcore};
 /// How long is fuzzed: enough for what was found before, and for the coarsest of mistakes.
 const FUZZ_SECONDS: u64 = 20;
 
-/// Runs everything, and what is about YARA where that is asked for; ends with the line `N passed, N failed`.
-pub(crate) fn run(yara: bool) -> Result<()> {
+/// Runs everything; ends with the line `N passed, N failed`.
+pub(crate) fn run() -> Result<()> {
     let started = Instant::now();
-    setup::apt(&["binutils", "bsdextrautils", "g++", "qemu-system-x86", "ripgrep"])?;
-    step("tests that need no machine: cargo test --workspace");
-    let tested = cargo(&["test", "--workspace", "--quiet", "--locked"]);
+    setup::apt(&["binutils", "bsdextrautils", "g++", "qemu-system-x86", "ripgrep", "yara"])?;
+    step("tests that need no machine: cargo test --workspace --all-features");
+    let tested = cargo(&["test", "--workspace", "--all-features", "--quiet", "--locked"]);
     let mut passed = 0;
     let mut failed = Vec::new();
     let mut note = |name: &str, result: Result<()>| match result {
@@ -29,11 +29,6 @@ pub(crate) fn run(yara: bool) -> Result<()> {
         }
     };
     note("cargo test", tested);
-
-    if yara {
-        step("rules of YARA, beside Debian's yara: cargo test --features yara");
-        note("yara", with_yara());
-    }
 
     step("damaged images: cargo xtask fuzz");
     note("fuzz", fuzz::run(FUZZ_SECONDS, None));
@@ -83,17 +78,6 @@ pub(crate) fn run(yara: bool) -> Result<()> {
 fn in_a_guest(check: impl FnMut() -> Result<Vec<String>>) -> Result<()> {
     despite_the_emulator(check)?.iter().for_each(|line| println!("{line}"));
     Ok(())
-}
-
-/// What is behind the feature `yara`: it must be as clean as the rest, and agree with the program.
-fn with_yara() -> Result<()> {
-    setup::apt(&["yara"])?;
-    let packages =
-        ["-p", "memdump-inspect", "-p", "memdump", "--features", "memdump/yara", "--locked"];
-    let clean = [&["clippy", "--quiet", "--all-targets"], &packages[..], &["--", "-D", "warnings"]];
-    cargo(&clean.concat())?;
-    // By name: everything else was tested without it.
-    cargo(&[&["test", "--quiet"], &packages[..], &["yara"]].concat())
 }
 
 /// Runs cargo in the workspace.
