@@ -8,6 +8,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -213,4 +214,34 @@ fn gigabytes_that_nobody_touched_are_not_hashed() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("unknown  1 parts that are nearly all gaps"), "{text}");
     assert!(started.elapsed() < Duration::from_secs(60));
+}
+
+#[test]
+fn a_signal_while_a_core_is_hashed_leaves_the_core() {
+    let target = target("gaps");
+    let path = |name: &str| target.folder.path().join(name);
+    let mut command = memdump();
+    command.args(["process", &target.pid(), "-o", "core"]).current_dir(target.folder.path());
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    // 8 GiB of nearly nothing: copied in no time, and hashed for seconds.
+    while !path("core").exists() {
+        assert!(child.try_wait().unwrap().is_none(), "there is no core");
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert!(path("core.manifest.json.partial").exists());
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let told = "core is whole, but has no manifest: it could not be hashed: stopped by a signal";
+    assert!(said(&output).contains(told), "{}", said(&output));
+    let mut left: Vec<_> = fs::read_dir(target.folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["core"]);
+    target.comes_to('S');
+    let (start, _) = target.told["sparse"];
+    assert_eq!(Core::open(&path("core")).patterned((start, support::PAGE)), 1);
 }

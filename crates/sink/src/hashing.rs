@@ -142,11 +142,14 @@ impl Output for Hashing {
     }
 }
 
-/// SHA-256 of all that `reader` gives, hexadecimal. `done` is told how many bytes were read.
+/// SHA-256 of all that `reader` gives, hexadecimal. `done` is told how many bytes were read, and may end it.
 ///
 /// # Errors
-/// When reading fails.
-pub fn sha256(mut reader: impl io::Read, mut done: impl FnMut(u64)) -> io::Result<String> {
+/// When reading fails, and what `done` returns.
+pub fn sha256(
+    mut reader: impl io::Read,
+    mut done: impl FnMut(u64) -> io::Result<()>,
+) -> io::Result<String> {
     let mut hasher = Sha256::new();
     let mut piece = vec![0; PIECE_LEN];
     loop {
@@ -154,7 +157,7 @@ pub fn sha256(mut reader: impl io::Read, mut done: impl FnMut(u64)) -> io::Resul
             Ok(0) => return Ok(hex(&hasher.finalize())),
             Ok(read) => {
                 hasher.update(&piece[..read]);
-                done(read as u64);
+                done(read as u64)?;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
@@ -165,8 +168,11 @@ pub fn sha256(mut reader: impl io::Read, mut done: impl FnMut(u64)) -> io::Resul
 /// SHA-256 of a file, hexadecimal. What was read of it does not stay in the page cache.
 ///
 /// # Errors
-/// When reading fails.
-pub fn sha256_of_file(file: &File, mut done: impl FnMut(u64)) -> io::Result<String> {
+/// As [`sha256`].
+pub fn sha256_of_file(
+    file: &File,
+    mut done: impl FnMut(u64) -> io::Result<()>,
+) -> io::Result<String> {
     let (mut read, mut dropped) = (0, 0);
     let digest = sha256(file, |len| {
         read += len;
@@ -174,7 +180,7 @@ pub fn sha256_of_file(file: &File, mut done: impl FnMut(u64)) -> io::Result<Stri
             drop_cached(file, read);
             dropped = read;
         }
-        done(len);
+        done(len)
     });
     drop_cached(file, 0);
     digest

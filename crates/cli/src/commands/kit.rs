@@ -90,7 +90,7 @@ fn add(archive: &mut tar::Builder<Hashing>, item: KitItem, time: u64) -> io::Res
     header.set_mode(MODE);
     header.set_mtime(time);
     archive.append_data(&mut header, &item.name, Cursor::new(&content))?;
-    let digest = sha256(content.as_slice(), |_| {})?;
+    let digest = sha256(content.as_slice(), |_| Ok(()))?;
     Ok(KitFile {
         name: item.name,
         size: Some(content.len() as u64),

@@ -177,7 +177,7 @@ pub(super) fn image_file(
     let digest = match hashed.sha256 {
         Some(digest) => digest,
         None => File::open(path)
-            .and_then(|file| sha256_of_file(&file, |_| {}))
+            .and_then(|file| sha256_of_file(&file, |_| Ok(())))
             .with_context(|| format!("cannot read {} again, to hash it", path.display()))?,
     };
     Ok(named_image(request, format, compression, hashed.size, Some(digest)))

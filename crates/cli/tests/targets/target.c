@@ -101,12 +101,13 @@ int main(int count, char **arguments)
         tell("anonymous", anonymous(len), len);
     } else if (!strcmp(mode, "reserve")) {
         tell("reserved", map(1UL << 43, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1), 1UL << 43);
-    } else if (!strcmp(mode, "sparse")) {
-        char *at = map(1UL << 36, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+    } else if (!strcmp(mode, "sparse") || !strcmp(mode, "gaps")) {
+        size_t len = !strcmp(mode, "sparse") ? 1UL << 36 : 1UL << 33;
+        char *at = map(len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
         /* Runs of 64 MiB and more that were never touched are no part of a core. */
-        for (size_t i = 0; i < 1UL << 36; i += 32UL << 20)
+        for (size_t i = 0; i < len; i += 32UL << 20)
             pattern(at + i, PAGE);
-        tell("sparse", at, 1UL << 36);
+        tell("sparse", at, len);
     } else if (!strcmp(mode, "cached")) {
         /* A file whose pages are cached and in no page table, and one that is shorter than its mapping. */
         int fd = open(file, O_RDWR);

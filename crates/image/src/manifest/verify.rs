@@ -48,7 +48,7 @@ pub fn verify(
     Verified { regions: hashed.len(), bytes: bytes.fold(0, u64::saturating_add), mismatches }
 }
 
-/// Reads the regions of `map` in an image of it, and hashes those that `wants` says.
+/// Reads the regions of `map` in an image of it, and hashes those that `wants` says, as long as `goes_on`.
 ///
 /// # Errors
 /// Where the image cannot be read, and why.
@@ -57,10 +57,11 @@ pub fn hash_regions(
     map: &MemoryMap,
     threads: usize,
     wants: &(dyn Fn(&Region) -> bool + Sync),
+    goes_on: &(dyn Fn() -> bool + Sync),
 ) -> Result<Vec<RegionRecord>, (u64, Cause)> {
     let records = in_parallel(map.regions(), threads, |region, piece| {
         let hash = match wants(region) {
-            true => Some(hash(space, region.extent, piece, &|_| {})?),
+            true => hash(space, region.extent, piece, &|_| goes_on())?,
             false => None,
         };
         Ok(RegionRecord::new(region, hash))
@@ -104,24 +105,29 @@ fn region(
         region: Extent::with_len(0, 1).unwrap_or_else(|_| unreachable!("one byte at 0")),
         problem: format!("the manifest has a region that is none: {error}"),
     })?;
-    match hash(space, region, piece, done) {
+    let done = |len| {
+        done(len);
+        true
+    };
+    match hash(space, region, piece, &done) {
         Err((addr, cause)) => {
             Err(Mismatch { region, problem: format!("cannot be read at {addr:#x}: {cause}") })
         }
-        Ok(hash) if record.blake3.as_deref() != Some(hash.to_hex().as_str()) => {
+        Ok(hash) if record.blake3 != hash.map(|hash| hash.to_hex().to_string()) => {
             Err(Mismatch { region, problem: "its BLAKE3 is another".into() })
         }
         Ok(_) => Ok(()),
     }
 }
 
-/// The hash of what is there, zeros for what has no content; or the first place that cannot be read.
+/// The hash of what is there, zeros for what has no content; or the first place that cannot be read. `done` is told how many
+/// bytes were read; there is no hash when it says that it is enough.
 fn hash(
     space: &dyn AddressSpace,
     region: Extent,
     piece: &mut [u8],
-    done: &(dyn Fn(u64) + Sync),
-) -> Result<blake3::Hash, (u64, Cause)> {
+    done: &(dyn Fn(u64) -> bool + Sync),
+) -> Result<Option<blake3::Hash>, (u64, Cause)> {
     let mut hasher = blake3::Hasher::new();
     let mut damaged: Option<(u64, Cause)> = None;
     let mut at = region.start();
@@ -150,7 +156,9 @@ fn hash(
             }
         };
         at += len as u64;
-        done(len as u64);
+        if !done(len as u64) {
+            return Ok(None);
+        }
     }
-    damaged.map_or_else(|| Ok(hasher.finalize()), Err)
+    damaged.map_or_else(|| Ok(Some(hasher.finalize())), Err)
 }

@@ -21,12 +21,13 @@ use crate::args::InputArgs;
 use crate::commands::manifest::{Beside, SPLIT, Times, Written, image_file, is_file, named_image};
 use crate::commands::open;
 use crate::commands::write::default_readers;
+use crate::signals::StopFlag;
 
 /// More zeros that nobody touched than this are not hashed: some programs reserve terabytes, and a file of them is a gap.
 const MAX_ZEROS: u64 = 16 << 30;
 
 /// What is to be done when no process waits any more.
-pub(super) type Later = Box<dyn FnOnce() -> anyhow::Result<()>>;
+pub(super) type Later = Box<dyn FnOnce(&StopFlag) -> anyhow::Result<()>>;
 
 /// Hashes of what is copied.
 pub(super) struct Hashes {
@@ -69,13 +70,14 @@ impl Hashes {
         request: &Request,
         compression: Option<&str>,
         hashed: Option<Hashed>,
+        stop: &StopFlag,
     ) -> anyhow::Result<(ImageFile, Vec<RegionRecord>)> {
         if let (Some(hasher), Some(hashed)) = (self.on_the_way, hashed) {
             let image = image_file(request, "core", compression, hashed)?;
             return Ok((image, hasher.finish(false)));
         }
         let path = Path::new(&request.target);
-        let failed = || format!("cannot read {} again, to hash it", path.display());
+        let failed = || unhashed(path);
         let file = File::open(path).with_context(failed)?;
         let size = file.metadata().with_context(failed)?.len();
         let is_gap = compression.is_none() && self.zeros.values().sum::<u64>() > MAX_ZEROS;
@@ -83,20 +85,23 @@ impl Hashes {
         let (digest, regions) = thread::scope(|scope| {
             let digest = scope.spawn(|| match is_gap {
                 true => Ok(None),
-                false => sha256_of_file(&file, |_| {}).map(Some),
+                false => sha256_of_file(&file, |_| stop.check()).map(Some),
             });
             let how = InputArgs { input_format: Some("core".into()), ..InputArgs::default() };
             let regions = open::open(path, &how).map(|opened| {
                 let wants = |region: &Region| zeros(region) <= MAX_ZEROS;
-                hash_regions(&*opened.image.space, &self.map, default_readers(), &wants)
+                let goes_on = || !stop.is_set();
+                hash_regions(&*opened.image.space, &self.map, default_readers(), &wants, &goes_on)
             });
             (digest.join(), regions)
         });
-        let regions = regions.with_context(failed)?.map_err(|(addr, cause)| {
-            anyhow!("cannot read {} again, at {addr:#x}: {cause}", path.display())
-        })?;
+        let regions = regions
+            .with_context(failed)?
+            .map_err(|(addr, cause)| anyhow!("{}: at {addr:#x}: {cause}", unhashed(path)))?;
         let sha256 = digest.map_err(|_| anyhow!("the hashing of the core failed"))?;
-        let image = named_image(request, "core", compression, size, sha256.with_context(failed)?);
+        let sha256 = sha256.with_context(failed)?;
+        stop.check().with_context(failed)?;
+        let image = named_image(request, "core", compression, size, sha256);
         Ok((image, regions))
     }
 
@@ -105,18 +110,19 @@ impl Hashes {
         self,
         folder: &Path,
         names: Vec<String>,
+        stop: &StopFlag,
     ) -> anyhow::Result<(ImageFile, Vec<RegionRecord>)> {
         let mut files = Vec::with_capacity(names.len());
         for name in names {
             let path = folder.join(&name);
-            let failed = || format!("cannot read {} again, to hash it", path.display());
+            let failed = || unhashed(&path);
             let file = File::open(&path).with_context(failed)?;
             let metadata = file.metadata().with_context(failed)?;
             // st_blocks counts 512 bytes each, whatever the file system's are.
             let gap = metadata.len().saturating_sub(metadata.blocks() * 512);
             let sha256 = match gap > MAX_ZEROS {
                 true => None,
-                false => Some(sha256_of_file(&file, |_| {}).with_context(failed)?),
+                false => Some(sha256_of_file(&file, |_| stop.check()).with_context(failed)?),
             };
             files.push(FileRecord { name, size: metadata.len(), sha256 });
         }
@@ -129,6 +135,11 @@ impl Hashes {
         };
         Ok((image, self.map.regions().iter().map(RegionRecord::unhashed).collect()))
     }
+}
+
+/// What is said where the memory was taken, and a manifest cannot be made.
+fn unhashed(path: &Path) -> String {
+    format!("{} is whole, but has no manifest: it could not be hashed", path.display())
 }
 
 /// What else a manifest says.

@@ -82,7 +82,7 @@ pub(crate) fn run(args: &ProcessArgs) -> anyhow::Result<Exit> {
     }
     // All of them run on: the others need not wait while one is hashed.
     for later in later {
-        result = result.and(later());
+        result = result.and(later(&stop));
     }
     result?;
     if let (false, Some(folder), None) = (is_alone, &folder, &args.split) {

@@ -148,8 +148,8 @@ pub(super) fn run(
     if let (Some(beside), Some(hashes)) = (beside, hashes) {
         let record = Record::new(&capture, times);
         let compression = args.compress.clone();
-        report.later = Some(Box::new(move || {
-            let hashed = hashes.of_core(&request, compression.as_deref(), hashed);
+        report.later = Some(Box::new(move |stop| {
+            let hashed = hashes.of_core(&request, compression.as_deref(), hashed, stop);
             record.write(beside, hashed, &summary, &missing)
         }));
     }

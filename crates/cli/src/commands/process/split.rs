@@ -89,8 +89,8 @@ pub(super) fn run(
     if let (Some(beside), Some(hashes)) = (beside, hashes) {
         let record = Record::new(&capture, times);
         let folder = folder.to_owned();
-        report.later = Some(Box::new(move || {
-            let hashed = hashes.of_files(&folder, names);
+        report.later = Some(Box::new(move |stop| {
+            let hashed = hashes.of_files(&folder, names, stop);
             record.write(beside, hashed, &summary, &missing)
         }));
     }

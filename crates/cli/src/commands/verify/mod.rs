@@ -120,7 +120,11 @@ fn check(args: &VerifyArgs, image: &Path, path: &Path) -> anyhow::Result<Report>
     // The hash of the file is one long chain: it has a thread of its own.
     let wanted = manifest.image.sha256.is_some();
     let (digest, regions) = thread::scope(|scope| {
-        let digest = scope.spawn(|| wanted.then(|| sha256_of_file(&file, advance)).transpose());
+        let read = |len| {
+            advance(len);
+            Ok(())
+        };
+        let digest = scope.spawn(move || wanted.then(|| sha256_of_file(&file, read)).transpose());
         let regions = opened.map(|opened| {
             opened
                 .map(|opened| verify(&*opened.image.space, &manifest, default_readers(), &advance))
@@ -156,7 +160,8 @@ fn beside(folder: &Path, record: &FileRecord) -> FileCheck {
         let file = File::open(&path).map_err(failed)?;
         let size = file.metadata().map_err(failed)?.len();
         let wanted = record.sha256.is_some();
-        let digest = wanted.then(|| sha256_of_file(&file, |_| {})).transpose().map_err(failed)?;
+        let digest =
+            wanted.then(|| sha256_of_file(&file, |_| Ok(()))).transpose().map_err(failed)?;
         Ok(Some((size, digest)))
     };
     FileCheck { record: record.clone(), found: found() }
