@@ -8,7 +8,7 @@ use memdump_image::Extent;
 
 use super::filter::range;
 use super::image::{codec_names, format_names};
-use super::{Excluded, InputArgs, ManifestArgs, ProgressStyle};
+use super::{Excluded, InputArgs, ManifestArgs, WriteArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -57,23 +57,13 @@ pub(crate) struct ConvertArgs {
     /// Write such a map of the new image
     #[arg(short = 'm', long, value_name = "FILE", allow_hyphen_values = true)]
     pub(crate) write_map: Option<PathBuf>,
-    /// Threads that read; as many as there are CPUs, up to 4, when not given
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
-    pub(crate) readers: Option<u8>,
-    /// Replace the output file if it exists
-    #[arg(long)]
-    pub(crate) overwrite: bool,
-    /// How progress is shown on standard error
-    #[arg(long, value_name = "HOW", default_value = "auto")]
-    pub(crate) progress: ProgressStyle,
-    /// Say nothing but errors
-    #[arg(short, long, conflicts_with = "verbose")]
-    pub(crate) quiet: bool,
     /// Say more
     #[arg(short, long, action = ArgAction::Count)]
     pub(crate) verbose: u8,
     #[command(flatten)]
     pub(crate) input_options: InputArgs,
+    #[command(flatten)]
+    pub(crate) write: WriteArgs,
     #[command(flatten)]
     pub(crate) manifest: ManifestArgs,
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::Args;
 
-use super::{ColorArg, ProgressStyle, TARGET_HELP, TargetOptions};
+use super::{ShowArgs, TARGET_HELP, TargetOptions};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -55,18 +55,8 @@ pub(crate) struct DiffArgs {
     /// Show the bytes that changed in what both have, before the rest
     #[arg(long)]
     pub(crate) bytes: bool,
-    /// When output is coloured
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    pub(crate) color: ColorArg,
-    /// Lines of JSON for programs; see below
-    #[arg(long, conflicts_with = "color")]
-    pub(crate) json: bool,
-    /// How progress is shown on standard error
-    #[arg(long, value_name = "HOW", default_value = "auto")]
-    pub(crate) progress: ProgressStyle,
-    /// Say nothing on standard error but errors
-    #[arg(short, long, conflicts_with = "verbose")]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) show: ShowArgs,
     #[command(flatten)]
     pub(crate) of: TargetOptions,
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::image::{codec_names, format_names};
-use super::{Excluded, ManifestArgs, ProgressStyle, SelectArgs};
+use super::{Excluded, ManifestArgs, SelectArgs, WriteArgs};
 
 #[derive(Args, Debug)]
 pub(crate) struct DumpArgs {
@@ -36,18 +36,8 @@ pub(crate) struct DumpArgs {
     /// it is
     #[arg(short, long, value_name = "SIZE", allow_hyphen_values = true)]
     pub(crate) page_size: Option<String>,
-    /// Threads that read; as many as there are CPUs, up to 4, when not given
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
-    pub(crate) readers: Option<u8>,
-    /// Replace the output file if it exists
-    #[arg(long)]
-    pub(crate) overwrite: bool,
-    /// How progress is shown on standard error: a line that moves, or lines of JSON for programs
-    #[arg(long, value_name = "HOW", default_value = "auto")]
-    pub(crate) progress: ProgressStyle,
-    /// Say nothing but errors
-    #[arg(short, long, conflicts_with = "verbose")]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) write: WriteArgs,
     #[command(flatten)]
     pub(crate) manifest: ManifestArgs,
     /// Also write an archive of what symbols can be made from later: kallsyms, BTF, configuration, iomem, modules, build

@@ -3,7 +3,7 @@
 use clap::Args;
 use memdump_image::Extent;
 
-use super::{ColorArg, ProgressStyle, TARGET_HELP, TargetArgs};
+use super::{ShowArgs, TARGET_HELP, TargetArgs};
 use crate::size;
 
 /// What is shown at an address where no length is given, in bytes.
@@ -58,18 +58,8 @@ pub(crate) struct HexdumpArgs {
     /// Show also lines that are like the one before
     #[arg(long)]
     pub(crate) no_squeezing: bool,
-    /// When output is coloured
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    pub(crate) color: ColorArg,
-    /// Lines of JSON for programs; see below
-    #[arg(long, conflicts_with = "color")]
-    pub(crate) json: bool,
-    /// How progress is shown on standard error, where output is no terminal
-    #[arg(long, value_name = "HOW", default_value = "auto")]
-    pub(crate) progress: ProgressStyle,
-    /// Say nothing on standard error but errors
-    #[arg(short, long, conflicts_with = "verbose")]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) show: ShowArgs,
     #[command(flatten)]
     pub(crate) target: TargetArgs,
 }

@@ -16,6 +16,7 @@ mod map;
 mod process;
 mod search;
 mod select;
+mod shared;
 mod strings;
 mod target;
 mod verify;
@@ -35,8 +36,9 @@ pub(crate) use map::MapArgs;
 pub(crate) use process::{GroupArgs, PauseArg, ProcessArgs, SwapArg};
 pub(crate) use search::{PatternArgs, SearchArgs};
 pub(crate) use select::{Include, SelectArgs};
+pub(crate) use shared::{ColorArg, ProgressStyle, ShowArgs, WriteArgs};
 pub(crate) use strings::{EncodingArg, RadixArg, StringsArgs};
-pub(crate) use target::{ColorArg, TARGET_HELP, TargetArgs, TargetOptions};
+pub(crate) use target::{TARGET_HELP, TargetArgs, TargetOptions};
 pub(crate) use verify::VerifyArgs;
 
 const EXAMPLES: &str = "\
@@ -109,14 +111,4 @@ pub(crate) enum Generated {
     Bash,
     Fish,
     Zsh,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ProgressStyle {
-    /// A moving line when standard error is a terminal
-    Auto,
-    /// A JSON object a line
-    Json,
-    /// None
-    Never,
 }

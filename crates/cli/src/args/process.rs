@@ -8,7 +8,7 @@ use memdump_live::process::GlobMatcher;
 
 use super::filter::glob;
 use super::image::codec_names;
-use super::{FilterArgs, ManifestArgs, ProgressStyle};
+use super::{FilterArgs, ManifestArgs, WriteArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -61,26 +61,16 @@ pub(crate) struct ProcessArgs {
     /// Compress on the way; the file is then called core.PID.zst, .lz4 or .gz
     #[arg(long, value_name = "HOW", conflicts_with = "split", value_parser = codec_names())]
     pub(crate) compress: Option<String>,
-    /// Threads that read; as many as there are CPUs, up to 4, when not given
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
-    pub(crate) readers: Option<u8>,
-    /// Replace output files that exist
-    #[arg(long)]
-    pub(crate) overwrite: bool,
     /// Print what was taken as a JSON object on standard output
     #[arg(long)]
     pub(crate) json: bool,
-    /// How progress is shown on standard error
-    #[arg(long, value_name = "HOW", default_value = "auto")]
-    pub(crate) progress: ProgressStyle,
-    /// Say nothing but errors
-    #[arg(short, long, conflicts_with = "verbose")]
-    pub(crate) quiet: bool,
     /// Say more: -v sizes, -vv mappings, -vvv each read
     #[arg(short, long, action = ArgAction::Count)]
     pub(crate) verbose: u8,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
+    #[command(flatten)]
+    pub(crate) write: WriteArgs,
     #[command(flatten)]
     pub(crate) manifest: ManifestArgs,
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{ColorArg, EncodingArg, TARGET_HELP, TargetArgs};
+use super::{EncodingArg, ShowArgs, TARGET_HELP, TargetArgs};
 
 fn after_help() -> String {
     format!(
@@ -65,18 +65,11 @@ pub(crate) struct SearchArgs {
     #[arg(short = 'C', long, value_name = "N", default_value_t = 24,
           value_parser = clap::value_parser!(u16).range(0..=4096))]
     pub(crate) context: u16,
-    /// An object a line, for programs
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// When output is coloured by kinds of regions
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    pub(crate) color: ColorArg,
     /// Threads that read and look; as many as there are CPUs, up to 16, when not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) threads: Option<u8>,
-    /// No progress, no notes: nothing but matches and errors
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) show: ShowArgs,
     #[command(flatten)]
     pub(crate) target: TargetArgs,
 }

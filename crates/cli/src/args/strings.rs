@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use memdump_inspect::strings::Encoding;
 
-use super::{ColorArg, TARGET_HELP, TargetArgs};
+use super::{ShowArgs, TARGET_HELP, TargetArgs};
 
 fn after_help() -> String {
     format!(
@@ -66,18 +66,11 @@ pub(crate) struct StringsArgs {
     /// With --unique and --templates: no more than N
     #[arg(long, value_name = "N")]
     pub(crate) top: Option<usize>,
-    /// An object a line, for programs
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// When output is coloured by kinds of regions
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    pub(crate) color: ColorArg,
     /// Threads that read and look; as many as there are CPUs, up to 16, when not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) threads: Option<u8>,
-    /// No progress, no notes: nothing but strings and errors
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) show: ShowArgs,
     #[command(flatten)]
     pub(crate) target: TargetArgs,
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use clap::{ArgAction, Args, ValueEnum};
+use clap::{ArgAction, Args};
 
 use super::{FilterArgs, InputArgs, PauseArg, SwapArg};
 
@@ -54,13 +54,4 @@ pub(crate) struct TargetOptions {
     pub(crate) filter: FilterArgs,
     #[command(flatten)]
     pub(crate) image: InputArgs,
-}
-
-/// When output is coloured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ColorArg {
-    /// On a terminal, unless NO_COLOR is set
-    Auto,
-    Always,
-    Never,
 }

@@ -48,15 +48,15 @@ pub(crate) fn run(args: &ConvertArgs) -> anyhow::Result<Exit> {
     let job = Job {
         format,
         codec,
-        request: Request { target: args.output.clone(), overwrite: args.overwrite },
+        request: Request { target: args.output.clone(), overwrite: args.write.overwrite },
         options: CopyOptions {
             read_size: CopyOptions::DEFAULT_READ_SIZE,
-            readers: args.readers.map_or_else(default_readers, usize::from),
+            readers: args.write.readers.map_or_else(default_readers, usize::from),
             limit: None,
             no_zeros: args.exclude.contains(&Excluded::Zero) && !format.elides_zeros,
         },
-        progress: args.progress,
-        quiet: args.quiet,
+        progress: args.write.progress,
+        quiet: args.write.quiet,
     };
     job.check_space(opened.map().space(), "")?;
     if job.is_to_terminal() {
@@ -127,7 +127,7 @@ pub(crate) fn run(args: &ConvertArgs) -> anyhow::Result<Exit> {
 }
 
 fn say(args: &ConvertArgs, message: std::fmt::Arguments<'_>) {
-    if !args.quiet {
+    if !args.write.quiet {
         eprintln!("memdump: {message}");
     }
 }
@@ -253,7 +253,7 @@ fn conclude(args: &ConvertArgs, job: &Job, opened: &Opened, summary: &Summary) -
     let problems = opened.problems();
     let incomplete =
         !problems.is_empty() || summary.holes.by_cause().any(|(cause, _)| !cause.is_inherent());
-    if args.progress == ProgressStyle::Json {
+    if args.write.progress == ProgressStyle::Json {
         print_json(&serde_json::json!({
             "event": "summary",
             "from": opened.format.name,

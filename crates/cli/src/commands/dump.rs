@@ -27,10 +27,10 @@ pub(crate) fn run(args: &DumpArgs) -> anyhow::Result<Exit> {
     let job = Job {
         format,
         codec: args.compress.as_deref().and_then(Codec::by_name),
-        request: Request { target: args.output.clone(), overwrite: args.overwrite },
+        request: Request { target: args.output.clone(), overwrite: args.write.overwrite },
         options,
-        progress: args.progress,
-        quiet: args.quiet,
+        progress: args.write.progress,
+        quiet: args.write.quiet,
     };
     let to_terminal = job.is_to_terminal();
     if to_terminal && args.map.is_none() {
@@ -159,7 +159,7 @@ impl Dump<'_> {
                 "--kit: the files of a kit are a running machine's, and the source is an image";
             return Err(UsageError(message.into()).into());
         }
-        Archive::open(path, self.args.overwrite).map(Some)
+        Archive::open(path, self.args.write.overwrite).map(Some)
     }
 
     /// Fills it, and says what is in it.
@@ -209,7 +209,7 @@ impl Dump<'_> {
         let incomplete = !self.selection.problems.is_empty()
             || missing.iter().any(|hole| !hole.cause.is_inherent());
         let peak = memdump_live::peak_memory();
-        if self.args.progress == ProgressStyle::Json {
+        if self.args.write.progress == ProgressStyle::Json {
             print_json(&serde_json::json!({
                 "event": "summary",
                 "source": self.selection.source,
@@ -277,7 +277,7 @@ fn copy_options(args: &DumpArgs, format: &Format) -> anyhow::Result<CopyOptions>
     let read_size = buffer("-b", &args.read_size, "1m", CopyOptions::DEFAULT_READ_SIZE)?;
     // Holes are found to the page whatever it is; see the option's help.
     buffer("-p", &args.page_size, "4k", 0)?;
-    let readers = args.readers.map_or_else(default_readers, usize::from);
+    let readers = args.write.readers.map_or_else(default_readers, usize::from);
     let limit = select::size("-s", &args.select.size, "1g")?;
     tracing::info!("{readers} readers, {} a read", Human(read_size as u64));
     let no_zeros = args.exclude.contains(&Excluded::Zero) && !format.elides_zeros;

@@ -24,14 +24,14 @@ pub(crate) fn run(args: &HexdumpArgs) -> anyhow::Result<Exit> {
     log::init(args.target.of.verbose);
     let stop = look::watch()?;
     let target = target::open(&args.target.target, &args.target.of)?;
-    if !args.quiet {
+    if !args.show.quiet {
         target.notes.iter().for_each(|note| eprintln!("memdump: {note}"));
     }
     let map = chosen(args, &target)?;
     let listing = Listing::open().context(ListingClosed)?;
-    let palette = Palette::of(args.color);
+    let palette = Palette::of(args.show.color);
     let reader = match () {
-        () if args.json => Reader::Json,
+        () if args.show.json => Reader::Json,
         () if listing.is_terminal() || palette.is_on() => Reader::Person(palette),
         () => Reader::Program,
     };
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &HexdumpArgs) -> anyhow::Result<Exit> {
         false => args.ranges.iter().map(|range| range.len()).sum(),
     };
     // The moving line would run into what is shown.
-    let style = if listing.is_terminal() { ProgressStyle::Never } else { args.progress };
+    let style = if listing.is_terminal() { ProgressStyle::Never } else { args.show.progress };
     let mut shown = Shown {
         listing,
         reader,
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &HexdumpArgs) -> anyhow::Result<Exit> {
         target: &target,
         holes: BTreeMap::new(),
         nothing: 0,
-        progress: Progress::new(style, args.quiet, total),
+        progress: Progress::new(style, args.show.quiet, total),
     };
     let ranges = (!args.ranges.is_empty()).then_some(&args.ranges[..]);
     let result = hexdump(target.space(), &map, ranges, &options, &mut |event| shown.event(event));
@@ -243,7 +243,7 @@ impl Shown<'_> {
 
     /// Says what is missing where the lines do not, and how it ended.
     fn conclude(&self, args: &HexdumpArgs) -> Exit {
-        let is_told = args.quiet || matches!(self.reader, Reader::Person(_));
+        let is_told = args.show.quiet || matches!(self.reader, Reader::Person(_));
         for (cause, bytes) in self.holes.iter().filter(|_| !is_told) {
             eprintln!("memdump: {} not shown: {cause}", Human(*bytes));
         }

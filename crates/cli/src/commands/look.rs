@@ -9,7 +9,7 @@ use memdump_inspect::scan::{Options, ScanError, Summary};
 use serde_json::{Value, json};
 
 use super::target::Target;
-use crate::args::ProgressStyle;
+use crate::args::{ProgressStyle, ShowArgs};
 use crate::exit::{self, Exit, ListingClosed, UsageError};
 use crate::progress::Progress;
 use crate::signals::StopFlag;
@@ -45,9 +45,10 @@ pub(super) struct Moving<'a> {
 }
 
 impl<'a> Moving<'a> {
-    pub(super) fn new(target: &Target, quiet: bool, stop: &'a StopFlag) -> Self {
-        let quiet = quiet || io::stdout().is_terminal();
-        let progress = Progress::new(ProgressStyle::Auto, quiet, target.plan.total());
+    pub(super) fn new(target: &Target, show: &ShowArgs, stop: &'a StopFlag) -> Self {
+        let is_mixed = io::stdout().is_terminal();
+        let style = if is_mixed { ProgressStyle::Never } else { show.progress };
+        let progress = Progress::new(style, show.quiet, target.plan.total());
         Self { progress: Mutex::new(progress), stop }
     }
 

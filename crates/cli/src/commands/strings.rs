@@ -29,7 +29,7 @@ pub(crate) fn run(args: &StringsArgs) -> anyhow::Result<Exit> {
     look::run(|| {
         let stop = look::watch()?;
         let target = target::open(&args.target.target, &args.target.of)?;
-        look::introduce(&target, args.quiet);
+        look::introduce(&target, args.show.quiet);
         match args.unique || args.templates {
             true => counted(args, &target, &stop),
             false => listed(args, &target, &stop),
@@ -47,20 +47,20 @@ fn wanted(args: &StringsArgs, in_parts: bool) -> Wanted {
 fn listed(args: &StringsArgs, target: &Target, stop: &StopFlag) -> anyhow::Result<Exit> {
     let is_terminal = io::stdout().is_terminal();
     let shown = Shown {
-        places: Places { map: target.map(), palette: Palette::of(args.color) },
+        places: Places { map: target.map(), palette: Palette::of(args.show.color) },
         radix: args.radix.or(is_terminal.then_some(RadixArg::Hexadecimal)),
         regions: args.regions || is_terminal && args.radix.is_none(),
         is_terminal,
-        json: args.json,
+        json: args.show.json,
         found: AtomicU64::new(0),
     };
-    let moving = Moving::new(target, args.quiet, stop);
+    let moving = Moving::new(target, &args.show, stop);
     let mut stdout = io::stdout();
     let (summary, result) = find(
         target.space(),
         &target.plan,
         &look::options(args.threads),
-        &wanted(args, !args.json),
+        &wanted(args, !args.show.json),
         &shown,
         &mut |lines| stdout.write_all(&lines.text),
         &|done| moving.advance(done),
@@ -69,10 +69,10 @@ fn listed(args: &StringsArgs, target: &Target, stop: &StopFlag) -> anyhow::Resul
     let flushed = stdout.flush().map_err(ScanError::Deliver);
     moving.done(result.and(flushed), target)?;
     let found = shown.found.into_inner();
-    if args.json {
+    if args.show.json {
         print(&look::summary_line(target, &summary, found))?;
     }
-    Ok(look::conclude(target, &summary, found, args.quiet))
+    Ok(look::conclude(target, &summary, found, args.show.quiet))
 }
 
 /// Makes lines of strings.
@@ -146,7 +146,7 @@ fn counted(args: &StringsArgs, target: &Target, stop: &StopFlag) -> anyhow::Resu
         (false, false) => (Alike::Equal, Rank::First),
     };
     let tally = Tally::new(alike, rank, max_kept(args));
-    let moving = Moving::new(target, args.quiet, stop);
+    let moving = Moving::new(target, &args.show, stop);
     let (summary, result) = find(
         target.space(),
         &target.plan,
@@ -176,7 +176,7 @@ struct Table<'a> {
 impl Table<'_> {
     fn print(&self, counts: &Counts, summary: &Summary) -> anyhow::Result<Exit> {
         let Self { args, target, .. } = self;
-        let places = Places { map: target.map(), palette: Palette::of(args.color) };
+        let places = Places { map: target.map(), palette: Palette::of(args.show.color) };
         let found = counts.strings();
         let mut place = Place::default();
         let mut out = Vec::new();
@@ -186,7 +186,7 @@ impl Table<'_> {
             out.clear();
             written.context(ListingClosed)
         };
-        if args.templates && !args.json && found > 0 {
+        if args.templates && !args.show.json && found > 0 {
             let (bold, reset) = (places.palette.bold(), places.palette.reset());
             // Writing to a vector cannot fail.
             let _ = writeln!(out, "{bold}{:>10}  {:>12}  TEMPLATE{reset}", "COUNT", "BYTES");
@@ -197,7 +197,7 @@ impl Table<'_> {
                 flush(&mut out)?;
             }
         }
-        if args.json {
+        if args.show.json {
             let Unlisted { strings, bytes, at_most } = counts.unlisted();
             let mut summary = look::summary(target, summary, found);
             summary["unlisted"] = json!({"strings": strings, "bytes": bytes, "at_most": at_most});
@@ -206,7 +206,7 @@ impl Table<'_> {
         }
         flush(&mut out)?;
         self.tell_unlisted(counts);
-        Ok(look::conclude(target, summary, found, args.quiet))
+        Ok(look::conclude(target, summary, found, args.show.quiet))
     }
 
     /// Says what is not in the table as it would have taken too much memory.
@@ -243,7 +243,7 @@ impl Table<'_> {
     ) {
         let Counted { text, count, bytes, first, .. } = counted;
         let is_cut = text.len() == Tally::MAX_TEXT;
-        if self.args.json {
+        if self.args.show.json {
             let what = if self.args.templates { "template" } else { "string" };
             let place = places.json(place, first);
             // Writing to a vector cannot fail.

@@ -53,15 +53,15 @@ fn compare(args: &DiffArgs) -> anyhow::Result<Exit> {
     let (a, b) = (open(args, &args.a)?, open(args, &args.b)?);
     let sides = Sides::of(&a, &b)?;
     let mut listing = Listing::open().context(ListingClosed)?;
-    let mut shower: Box<dyn Shower> = match args.json {
+    let mut shower: Box<dyn Shower> = match args.show.json {
         true => Box::new(json::Lines),
-        false => Box::new(text::Text::new(Palette::of(args.color))),
+        false => Box::new(text::Text::new(Palette::of(args.show.color))),
     };
     // The moving line would run into what is shown.
     let is_mixed = args.bytes && listing.is_terminal();
-    let style = if is_mixed { ProgressStyle::Never } else { args.progress };
+    let style = if is_mixed { ProgressStyle::Never } else { args.show.progress };
     let total = sides.map_b.total().saturating_add(sides.map_a.total());
-    let mut progress = Progress::new(style, args.quiet, total);
+    let mut progress = Progress::new(style, args.show.quiet, total);
     let options = Options {
         changes: args.bytes,
         page_size: a.plan.page_size.min(b.plan.page_size),
@@ -102,7 +102,7 @@ fn compare(args: &DiffArgs) -> anyhow::Result<Exit> {
 
 fn open(args: &DiffArgs, target: &OsStr) -> anyhow::Result<Target> {
     let target = target::open(target, &args.of)?;
-    if !args.quiet {
+    if !args.show.quiet {
         target.notes.iter().for_each(|note| eprintln!("memdump: {note}"));
     }
     Ok(target)
@@ -155,7 +155,7 @@ fn conclude(args: &DiffArgs, sides: &Sides, report: &Report) -> Exit {
     for (name, holes) in [(&sides.name_a, &report.holes_a), (&sides.name_b, &report.holes_b)] {
         for (cause, bytes) in holes {
             is_incomplete |= !cause.is_inherent();
-            if !args.quiet {
+            if !args.show.quiet {
                 eprintln!("memdump: {}: {} not compared: {cause}", name, Human(*bytes));
             }
         }

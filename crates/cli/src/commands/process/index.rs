@@ -90,7 +90,7 @@ pub(super) fn write(folder: &Path, args: &ProcessArgs, reports: &[Report]) -> an
     let path = folder.join("index.json");
     let mut options = OpenOptions::new();
     options.write(true).mode(0o600);
-    match args.overwrite {
+    match args.write.overwrite {
         true => options.create(true).truncate(true),
         false => options.create_new(true),
     };

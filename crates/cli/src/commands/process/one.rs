@@ -42,12 +42,12 @@ pub(super) fn refuse_terminal(args: &ProcessArgs) -> Result<(), UsageError> {
 }
 
 pub(super) fn copy_options(args: &ProcessArgs) -> CopyOptions {
-    let readers = args.readers.map_or_else(default_readers, usize::from);
+    let readers = args.write.readers.map_or_else(default_readers, usize::from);
     CopyOptions { read_size: CopyOptions::DEFAULT_READ_SIZE, readers, limit: None, no_zeros: false }
 }
 
 pub(super) fn say(args: &ProcessArgs, message: std::fmt::Arguments<'_>) {
-    if !args.quiet {
+    if !args.write.quiet {
         eprintln!("memdump: {message}");
     }
 }
@@ -60,7 +60,7 @@ pub(super) fn run(
     target: OsString,
 ) -> anyhow::Result<Report> {
     let Some(format) = Format::by_name("core") else { bail!("the format core is not built in") };
-    let request = Request { target, overwrite: args.overwrite };
+    let request = Request { target, overwrite: args.write.overwrite };
     let name = match request.kind().name {
         "stdout" => "standard output".to_owned(),
         _ => Path::new(&request.target).display().to_string(),
@@ -97,7 +97,7 @@ pub(super) fn run(
         let (space, plan, release) = capture.release();
         let mut watch = Watch {
             stop,
-            progress: Progress::new(args.progress, args.quiet, total),
+            progress: Progress::new(args.write.progress, args.write.quiet, total),
             release,
             omitted: &omitted,
             hashes: hashes.as_mut(),

@@ -26,14 +26,16 @@ pub(super) fn run(
 ) -> anyhow::Result<Report> {
     let pid = capture.target().pid();
     let maps = capture.target().maps_text()?;
-    let request =
-        |name: String| Request { target: folder.join(name).into(), overwrite: args.overwrite };
+    let request = |name: String| Request {
+        target: folder.join(name).into(),
+        overwrite: args.write.overwrite,
+    };
     let maps_request = request(format!("{pid}_maps"));
     let mut sink = (maps_request.kind().open)(&maps_request)?;
     sink.write_all(&maps).with_context(|| format!("cannot write {pid}_maps"))?;
     sink.commit()?;
 
-    let beside = manifest::open_in(&args.manifest, folder, &pid.to_string(), args.overwrite)?;
+    let beside = manifest::open_in(&args.manifest, folder, &pid.to_string(), args.write.overwrite)?;
     let mut hashes = beside.is_some().then(|| Hashes::new(&capture.plan, &maps_request));
     let mut names = vec![format!("{pid}_maps")];
     names.extend(capture.plan.extents().map(|extent| name(pid, extent)));
@@ -44,7 +46,7 @@ pub(super) fn run(
         let (space, plan, release) = capture.release();
         let mut watch = Watch {
             stop,
-            progress: Progress::new(args.progress, args.quiet, total),
+            progress: Progress::new(args.write.progress, args.write.quiet, total),
             release,
             omitted: &omitted,
             hashes: hashes.as_mut(),
@@ -52,7 +54,7 @@ pub(super) fn run(
         let mut writer = Split {
             folder,
             pid,
-            overwrite: args.overwrite,
+            overwrite: args.write.overwrite,
             ahead: Vec::new(),
             open: None,
             written: 0,

@@ -47,7 +47,7 @@ impl<'a> Lines<'a> {
     pub(super) fn new(args: &'a SearchArgs, map: &'a MemoryMap, is_named: bool) -> Self {
         Self {
             args,
-            places: Places { map, palette: Palette::of(args.color) },
+            places: Places { map, palette: Palette::of(args.show.color) },
             is_named,
             place: Place::default(),
             out: Vec::new(),
@@ -57,7 +57,7 @@ impl<'a> Lines<'a> {
     }
 
     pub(super) fn add(&mut self, found: &Hit<'_>) -> io::Result<()> {
-        match self.args.json {
+        match self.args.show.json {
             true => self.json(found),
             false => self.text(found),
         }

@@ -46,11 +46,11 @@ fn with_patterns(args: &SearchArgs) -> anyhow::Result<Exit> {
     let context = if args.count { 0 } else { usize::from(args.context) };
     let search = Search::new(&patterns, context)
         .map_err(|error| UsageError(format!("these patterns cannot be searched for: {error}")))?;
-    look::introduce(&target, args.quiet);
+    look::introduce(&target, args.show.quiet);
     let mut lines = Lines::new(args, target.map(), patterns.len() > 1);
     let mut counts = vec![0_u64; patterns.len()];
     let mut found = 0;
-    let moving = Moving::new(&target, args.quiet, &stop);
+    let moving = Moving::new(&target, &args.show, &stop);
     let (summary, result) = search.run(
         target.space(),
         &target.plan,
@@ -80,15 +80,15 @@ fn with_patterns(args: &SearchArgs) -> anyhow::Result<Exit> {
     if args.count {
         print(&counted(args, &patterns, &counts))?;
     }
-    if args.json {
+    if args.show.json {
         print(&look::summary_line(&target, &summary, found))?;
     }
-    Ok(look::conclude(&target, &summary, found, args.quiet))
+    Ok(look::conclude(&target, &summary, found, args.show.quiet))
 }
 
 fn counted(args: &SearchArgs, patterns: &[Pattern], counts: &[u64]) -> String {
     let pairs = || counts.iter().zip(patterns);
-    match (args.json, patterns) {
+    match (args.show.json, patterns) {
         (true, _) => pairs()
             .map(|(count, pattern)| {
                 format!("{}\n", serde_json::json!({"pattern": pattern.name, "count": count}))

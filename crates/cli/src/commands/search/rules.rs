@@ -25,8 +25,8 @@ pub(super) fn run(args: &SearchArgs) -> anyhow::Result<Exit> {
     let rules = compile(&args.what.yara).map_err(|error| UsageError(format!("{error:#}")))?;
     let stop = look::watch()?;
     let target = target::open(&args.target.target, &args.target.of)?;
-    look::introduce(&target, args.quiet);
-    rules.notes.iter().filter(|_| !args.quiet).for_each(|note| eprintln!("memdump: {note}"));
+    look::introduce(&target, args.show.quiet);
+    rules.notes.iter().filter(|_| !args.show.quiet).for_each(|note| eprintln!("memdump: {note}"));
     rules.warnings.iter().for_each(|warning| tracing::info!("{warning}"));
     let context = if args.count { 0 } else { usize::from(args.context) };
     let threads = match args.threads {
@@ -36,7 +36,7 @@ pub(super) fn run(args: &SearchArgs) -> anyhow::Result<Exit> {
     let mut lines = Lines::new(args, target.map(), true);
     let mut counts: BTreeMap<(String, Option<String>), u64> = BTreeMap::new();
     let mut found = 0;
-    let moving = Moving::new(&target, args.quiet, &stop);
+    let moving = Moving::new(&target, &args.show, &stop);
     let (report, result) = rules.run(
         target.space(),
         &target.plan,
@@ -67,7 +67,7 @@ pub(super) fn run(args: &SearchArgs) -> anyhow::Result<Exit> {
     if args.count {
         print(&counted(args, &counts))?;
     }
-    if args.json {
+    if args.show.json {
         print(&look::summary_line(&target, &report.summary, found))?;
     }
     for (rule, pattern) in &report.abundant {
@@ -76,12 +76,12 @@ pub(super) fn run(args: &SearchArgs) -> anyhow::Result<Exit> {
              are not told of"
         );
     }
-    Ok(look::conclude(&target, &report.summary, found, args.quiet))
+    Ok(look::conclude(&target, &report.summary, found, args.show.quiet))
 }
 
 /// Of each rule that was found, its patterns that were.
 fn counted(args: &SearchArgs, counts: &BTreeMap<(String, Option<String>), u64>) -> String {
-    let line = |((rule, pattern), count): (&(String, Option<String>), &u64)| match args.json {
+    let line = |((rule, pattern), count): (&(String, Option<String>), &u64)| match args.show.json {
         true => {
             let line = serde_json::json!({"rule": rule, "pattern": pattern, "count": count});
             format!("{line}\n")
