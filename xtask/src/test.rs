@@ -18,7 +18,8 @@ pub(crate) fn run() -> Result<()> {
     let started = Instant::now();
     setup::apt(&["binutils", "bsdextrautils", "g++", "qemu-system-x86", "ripgrep", "yara"])?;
     step("tests that need no machine: cargo test --workspace --all-features");
-    let tested = cargo(&["test", "--workspace", "--all-features", "--quiet", "--locked"]);
+    let tested =
+        cargo(&["test", "--workspace", "--all-features", "--no-fail-fast", "--quiet", "--locked"]);
     let mut passed = 0;
     let mut failed = Vec::new();
     let mut note = |name: &str, result: Result<()>| match result {
