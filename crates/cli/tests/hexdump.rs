@@ -16,7 +16,7 @@ use std::process::{Command, Output, Stdio};
 
 use machine::{Machine, RAM};
 use proptest::prelude::*;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 use support::{PAGE, Target, memdump, said};
 
@@ -309,7 +309,7 @@ fn a_signal_ends_it_in_order() {
             let mut stdout = child.stdout.take().unwrap();
             // It is at work: it waits until its output is read.
             stdout.read_exact(&mut [0; 100]).unwrap();
-            kill_process(Pid::from_child(&child), signal).unwrap();
+            support::signal(&child, signal);
             std::io::copy(&mut stdout, &mut std::io::sink()).unwrap();
             let output = child.wait_with_output().unwrap();
             assert_eq!(output.status.code(), Some(1), "{pause} {signal:?}: {}", said(&output));

@@ -2,6 +2,7 @@
 //! container that forbids it.
 
 #[path = "support/process.rs"]
+#[allow(dead_code)]
 mod support;
 
 use std::fs;

@@ -316,16 +316,15 @@ fn a_reader_that_goes_away_ends_it_quietly() {
 
 #[test]
 fn a_signal_leaves_nothing_behind() {
-    let process = python_with_texts();
-    let pid = process.pid();
+    let python = python_with_texts();
+    let pid = python.pid();
     let mut command = memdump();
     command.args(["strings", "--pause", "snapshot", "-e", "s,S,l,b,L,B", &pid]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdout = child.stdout.take().unwrap();
     // It is at work: it waits until its output is read.
     stdout.read_exact(&mut [0; 100]).unwrap();
-    let id = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+    process::signal(&child, rustix::process::Signal::INT);
     std::io::copy(&mut stdout, &mut std::io::sink()).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(3), "{}", said(&output));

@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 pub(crate) const PAGE: u64 = 4096;
@@ -95,6 +96,17 @@ impl Drop for Target {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Sends a signal to a program that waits for its output to be read, and lets it see that before it is.
+pub(crate) fn signal(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
+    within_reason("the signal is taken", || {
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let pending = status.lines().find(|line| line.starts_with("ShdPnd:")).unwrap();
+        pending.ends_with("\t0000000000000000")
+    });
+    thread::sleep(Duration::from_millis(100));
 }
 
 /// Waits until something is so, for as long as a machine with too much to do may take.
