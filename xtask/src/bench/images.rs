@@ -34,6 +34,9 @@ struct Contender {
     script: &'static str,
 }
 
+/// Debian's makedumpfile is built without zstd; one on PATH that has it is measured by it.
+const ZSTD: &str = "elf to kdump, zstd";
+
 const CONTENDERS: &[Contender] = &[
     Contender {
         task: "lime to avml",
@@ -72,6 +75,21 @@ const CONTENDERS: &[Contender] = &[
         script: "$MEMDUMP convert --quiet --no-manifest $ELF $OUT --format kdump",
     },
     Contender {
+        task: ZSTD,
+        name: "makedumpfile -z, 2 threads",
+        script: "makedumpfile --num-threads 2 -z -d 0 $ELF $OUT; test -s $OUT",
+    },
+    Contender {
+        task: ZSTD,
+        name: "makedumpfile -z, 1 thread",
+        script: "makedumpfile -z -d 0 $ELF $OUT",
+    },
+    Contender {
+        task: ZSTD,
+        name: "memdump convert",
+        script: "$MEMDUMP convert --quiet --no-manifest $ELF $OUT --format kdump",
+    },
+    Contender {
         task: "hashes",
         name: "openssl dgst -sha256",
         script: "openssl dgst -sha256 $VERIFIED",
@@ -107,9 +125,13 @@ pub(super) fn run(rounds: usize) -> Result<()> {
     setup::apt(&["qemu-system-x86", "makedumpfile", "openssl", "b3sum", "time"])?;
     let programs = payload::build()?;
     let place = Place::new(payload::memdump(&programs)?, &mut boot(&programs)?)?;
-    let mut runs: Vec<Vec<Run>> = CONTENDERS.iter().map(|_| Vec::new()).collect();
+    let makedumpfile = command::run(Command::new("makedumpfile").arg("-v"), LIMIT)?;
+    let has_zstd = makedumpfile.lines().any(|line| line.split_whitespace().eq(["zstd", "enabled"]));
+    let contenders: Vec<&Contender> =
+        CONTENDERS.iter().filter(|contender| contender.task != ZSTD || has_zstd).collect();
+    let mut runs: Vec<Vec<Run>> = contenders.iter().map(|_| Vec::new()).collect();
     for round in 0..=rounds {
-        for (contender, runs) in CONTENDERS.iter().zip(&mut runs) {
+        for (contender, runs) in contenders.iter().zip(&mut runs) {
             let run = place.measure(contender)?;
             eprintln!("  round {round}: {}, {}: {run:?}", contender.task, contender.name);
             // The first round warms up.
@@ -118,7 +140,8 @@ pub(super) fn run(rounds: usize) -> Result<()> {
             }
         }
     }
-    super::publish("images", &table(&runs, rounds))?;
+    let version = makedumpfile.lines().next().unwrap_or_default();
+    super::publish("images", &table(&contenders, &runs, version))?;
     super::publish("less", &less(&programs)?)
 }
 
@@ -230,14 +253,16 @@ fn median(runs: &[Run]) -> f64 {
     seconds[seconds.len() / 2]
 }
 
-fn table(runs: &[Vec<Run>], rounds: usize) -> String {
+/// `version` is makedumpfile's.
+fn table(contenders: &[&Contender], runs: &[Vec<Run>], version: &str) -> String {
+    let rounds = runs.first().map_or(0, Vec::len);
     let mut table = format!(
-        "Memory of a guest of 2 GiB: 256 MiB of noise, 512 MiB of programs, the rest the kernel's or never used. Images on tmpfs, 2 CPUs. \
+        "Memory of a guest of 2 GiB: 256 MiB of noise, 512 MiB of programs, the rest the kernel's or never used. Images on tmpfs, 2 CPUs; {version}. \
          Each contender in turn, a round to warm up, then {rounds} rounds; medians. *Faster* is relative to the first of the same task.\n\n\
          | task | contender | seconds (fastest to slowest) | faster | written | peak memory |\n|---|---|---|---|---|---|\n"
     );
-    for (contender, runs_of) in CONTENDERS.iter().zip(runs) {
-        let first = CONTENDERS.iter().position(|other| other.task == contender.task).unwrap_or(0);
+    for (contender, runs_of) in contenders.iter().zip(runs) {
+        let first = contenders.iter().position(|other| other.task == contender.task).unwrap_or(0);
         let fastest = runs_of.iter().map(|run| run.seconds).fold(f64::MAX, f64::min);
         let slowest = runs_of.iter().map(|run| run.seconds).fold(0.0, f64::max);
         let peak = runs_of.iter().map(|run| run.peak_kib).max().unwrap_or(0);
