@@ -17,8 +17,8 @@ pub trait ReadAt: Send + Sync {
     /// Reads at `offset` into the front of `buf`; 0 at the end.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
 
-    /// The first bytes of `range` that may be other than zero, as far as that is known without reading them; none where all are
-    /// zeros. Who does not know says all of it. `range` is not empty.
+    /// The first bytes of `range` that may be other than zero, as far as that is known without reading them, and those that follow,
+    /// also behind it; none where all of it are zeros. Who does not know says all of it. `range` is not empty.
     fn data(&self, range: Range<u64>) -> Option<Range<u64>> {
         Some(range)
     }
@@ -78,7 +78,7 @@ fn data(file: &File, range: Range<u64>) -> Option<Range<u64>> {
         return None;
     }
     match seek(file, SeekFrom::Hole(start)) {
-        Ok(end) if end > start => Some(start..end.min(range.end)),
+        Ok(end) if end > start => Some(start..end),
         _ => Some(start..range.end),
     }
 }

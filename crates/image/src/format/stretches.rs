@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::not_in_image;
 use super::problem::{FormatError, Problems, Wanted, is_damage};
@@ -93,6 +94,8 @@ pub(super) struct Stretches {
     file: Arc<dyn ReadAt>,
     /// Where the file ends, where that is known.
     end: Option<u64>,
+    /// What was last found to be no hole, by place in the file: to find its end may take as long as it is.
+    data: Mutex<Range<u64>>,
 }
 
 impl Stretches {
@@ -106,7 +109,7 @@ impl Stretches {
         problems: &mut Problems,
     ) -> Result<Self, FormatError> {
         let end = known_size(&*file, format)?;
-        let stretches = Self { map, parts, file, end };
+        let stretches = Self { map, parts, file, end, data: Mutex::new(0..0) };
         let beyond = stretches.parts.iter().filter_map(|&(extent, shift)| {
             extent
                 .split_at(stretches.present(extent, shift))
@@ -125,6 +128,15 @@ impl Stretches {
         held(self.end, shift.offset(extent.start()), extent.len())
     }
 
+    /// As [`ReadAt::data`] of the file, which is asked once for each stretch.
+    fn data(&self, range: Range<u64>) -> Option<Range<u64>> {
+        let mut known = self.data.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.contains(&range.start) {
+            *known = self.file.data(range.clone())?;
+        }
+        Some(known.start.max(range.start)..known.end)
+    }
+
     /// Adds what is known of memory that is in the file: holes of a sparse file are zeros. Says whether that is all
     /// of it; with as few looks at the file as are left it may be the front.
     fn push_data(
@@ -140,7 +152,7 @@ impl Stretches {
             *looks = left;
             let offset = shift.offset(here.start());
             let data = match offset.checked_add(here.len()) {
-                Some(end) => self.file.data(offset..end),
+                Some(end) => self.data(offset..end),
                 None => Some(offset..u64::MAX),
             };
             // As far into the extent, rounded to whole granules that hold data.
