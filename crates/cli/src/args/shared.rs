@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 /// Of a command that writes an image.
 #[derive(Args, Debug)]
 pub(crate) struct WriteArgs {
-    /// Threads that read; as many as there are CPUs, up to 4, when not given
+    /// Threads that read, and compress where the format does; as many as there are CPUs, up to 4 (15 where they compress), when not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) readers: Option<u8>,
     /// Replace output files that exist

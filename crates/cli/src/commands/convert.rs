@@ -15,7 +15,7 @@ use memdump_sink::Request;
 
 use super::manifest::{Written, image_file};
 use super::open::{self, Opened};
-use super::write::{Job, MapFile, Wanted, default_readers, json_holes};
+use super::write::{Job, MapFile, Wanted, default_readers_for, json_holes};
 use crate::args::{ConvertArgs, Excluded, ProgressStyle};
 use crate::exit::{Exit, UsageError};
 use crate::log;
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &ConvertArgs) -> anyhow::Result<Exit> {
         request: Request { target: args.output.clone(), overwrite: args.write.overwrite },
         options: CopyOptions {
             read_size: CopyOptions::DEFAULT_READ_SIZE,
-            readers: args.write.readers.map_or_else(default_readers, usize::from),
+            readers: args.write.readers.map_or_else(|| default_readers_for(format), usize::from),
             limit: None,
             no_zeros: args.exclude.contains(&Excluded::Zero) && !format.elides_zeros,
         },

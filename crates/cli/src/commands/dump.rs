@@ -13,7 +13,7 @@ use memdump_sink::Request;
 use super::kit::{Archive, Packed};
 use super::manifest::{Written, image_file};
 use super::select::{self, Selection};
-use super::write::{Job, MapFile, Wanted, default_readers, json_holes};
+use super::write::{Job, MapFile, Wanted, default_readers_for, json_holes};
 use crate::args::{DumpArgs, Excluded, ProgressStyle};
 use crate::exit::{Exit, UsageError};
 use crate::log;
@@ -277,7 +277,7 @@ fn copy_options(args: &DumpArgs, format: &Format) -> anyhow::Result<CopyOptions>
     let read_size = buffer("-b", &args.read_size, "1m", CopyOptions::DEFAULT_READ_SIZE)?;
     // Holes are found to the page whatever it is; see the option's help.
     buffer("-p", &args.page_size, "4k", 0)?;
-    let readers = args.write.readers.map_or_else(default_readers, usize::from);
+    let readers = args.write.readers.map_or_else(|| default_readers_for(format), usize::from);
     let limit = select::size("-s", &args.select.size, "1g")?;
     tracing::info!("{readers} readers, {} a read", Human(read_size as u64));
     let no_zeros = args.exclude.contains(&Excluded::Zero) && !format.elides_zeros;

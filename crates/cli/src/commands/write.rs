@@ -270,7 +270,16 @@ pub(super) fn json_holes(holes: &[Hole]) -> serde_json::Value {
 
 /// How many threads read when the user does not say.
 pub(super) fn default_readers() -> usize {
-    std::thread::available_parallelism().map_or(1, |n| n.get().min(MAX_DEFAULT_READERS))
+    cpus().min(MAX_DEFAULT_READERS)
+}
+
+/// How many threads read for a writer of `format`, and compress if it does, when the user does not say.
+pub(super) fn default_readers_for(format: &Format) -> usize {
+    if format.compresses { cpus().min(CopyOptions::MAX_USEFUL_READERS) } else { default_readers() }
+}
+
+fn cpus() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// What happens while memory is copied.

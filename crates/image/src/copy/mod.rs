@@ -13,7 +13,7 @@ mod summary;
 mod until;
 mod zeros;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::buffer::Buffer;
-use crate::format::ImageWriter;
+use crate::format::{ImageWriter, Packed, Packer};
 use crate::{AddressSpace, Chunk, Content, ExtentSet, Plan};
 pub use blocks::{Block, Blocks};
 pub use narrow::{Found, Piece, read_block};
@@ -34,7 +34,7 @@ use until::Until;
 pub struct CopyOptions {
     /// Bytes asked for by one read, at least 1.
     pub read_size: usize,
-    /// Threads that read, at least 1.
+    /// Threads that read, and compress what they read where the format does, at least 1.
     pub readers: usize,
     /// Stop after this many bytes of memory, not counting holes.
     pub limit: Option<u64>,
@@ -49,6 +49,8 @@ impl CopyOptions {
     pub const MAX_READ_SIZE: usize = 16 << 20;
     /// What all buffers together may take, in bytes.
     const MAX_BUFFERS_LEN: usize = 32 << 20;
+    /// Readers whose buffers are all to be had, at the default read size.
+    pub const MAX_USEFUL_READERS: usize = (Self::MAX_BUFFERS_LEN / Self::DEFAULT_READ_SIZE - 1) / 2;
     /// Small reads are gathered in blocks of at least this many bytes, so that threads do not meet
     /// at every one of them.
     const MIN_BLOCK_LEN: usize = 256 << 10;
@@ -134,6 +136,7 @@ pub fn copy(
     };
     let mut result = delivery.writer.begin(plan).map_err(CopyError::Write);
     if result.is_ok() {
+        let packer = delivery.writer.packer();
         let space = &Until::new(space);
         result = thread::scope(|scope| {
             let (free_tx, free_rx) = bounded(options.buffers());
@@ -145,6 +148,7 @@ pub fn copy(
             let reading = Reading {
                 space,
                 options,
+                packer: packer.as_deref(),
                 page_size: plan.page_size,
                 started,
                 blocks: Mutex::new(Blocks::new(space, plan, options.block_len() as u64).zip(0..)),
@@ -179,13 +183,22 @@ const PATIENCE: Duration = Duration::from_millis(100);
 struct Outcome {
     sequence: u64,
     buffer: Buffer,
-    result: Result<(Vec<Piece>, TimelineEntry), CopyError>,
+    result: Result<Read, CopyError>,
+}
+
+/// A block that has been read.
+struct Read {
+    pieces: Vec<Piece>,
+    /// What the writer's packer made of those pieces that are bytes, in their order; empty where there is none.
+    packed: VecDeque<Packed>,
+    timing: TimelineEntry,
 }
 
 /// What the reader threads share.
 struct Reading<'a> {
     space: &'a dyn AddressSpace,
     options: &'a CopyOptions,
+    packer: Option<&'a dyn Packer>,
     page_size: u64,
     started: Instant,
     blocks: Mutex<std::iter::Zip<Blocks<'a>, std::ops::RangeFrom<u64>>>,
@@ -204,11 +217,7 @@ impl Reading<'_> {
         }
     }
 
-    fn read(
-        &self,
-        block: &Block,
-        buffer: &mut Buffer,
-    ) -> Result<(Vec<Piece>, TimelineEntry), CopyError> {
+    fn read(&self, block: &Block, buffer: &mut Buffer) -> Result<Read, CopyError> {
         let read_from = self.started.elapsed();
         let CopyOptions { read_size, .. } = *self.options;
         let pieces = read_block(self.space, block, buffer, read_size, self.page_size)
@@ -217,8 +226,21 @@ impl Reading<'_> {
             true => zeros::leave_out(pieces, buffer, self.page_size),
             false => pieces,
         };
-        let read_to = self.started.elapsed();
-        Ok((pieces, TimelineEntry { extent: block.span, read_from, read_to }))
+        let timing =
+            TimelineEntry { extent: block.span, read_from, read_to: self.started.elapsed() };
+        let packed = self.packer.map(|packer| {
+            let bytes = pieces.iter().filter_map(|piece| match piece.found {
+                Found::Bytes(at) => Some((piece.extent, at)),
+                Found::Zero | Found::Hole(_) => None,
+            });
+            bytes
+                .map(|(extent, at)| {
+                    packer.pack(extent.start(), &buffer[at..at + extent.len() as usize])
+                })
+                .collect::<io::Result<_>>()
+        });
+        let packed = packed.transpose().map_err(CopyError::Write)?.unwrap_or_default();
+        Ok(Read { pieces, packed, timing })
     }
 }
 
@@ -247,8 +269,7 @@ impl Delivery<'_> {
             };
             early.insert(outcome.sequence, outcome);
             while let Some(Outcome { buffer, result, .. }) = early.remove(&due) {
-                let (pieces, timing) = result?;
-                self.block(&pieces, timing, &buffer)?;
+                self.block(result?, &buffer)?;
                 if self.left == Some(0) {
                     return Ok(());
                 }
@@ -260,12 +281,8 @@ impl Delivery<'_> {
         self.end_first_pass()
     }
 
-    fn block(
-        &mut self,
-        pieces: &[Piece],
-        timing: TimelineEntry,
-        buffer: &Buffer,
-    ) -> Result<(), CopyError> {
+    fn block(&mut self, read: Read, buffer: &Buffer) -> Result<(), CopyError> {
+        let Read { pieces, mut packed, timing } = read;
         self.summary.timeline.push(timing);
         for piece in pieces {
             let len = piece.extent.len();
@@ -287,7 +304,16 @@ impl Delivery<'_> {
             if self.first.is_some_and(|first| first.find(chunk.addr).is_none()) {
                 self.end_first_pass()?;
             }
-            self.writer.chunk(&chunk).map_err(CopyError::Write)?;
+            // What the limit cuts short was packed whole.
+            let packed = match piece.found {
+                Found::Bytes(_) => packed.pop_front().filter(|_| chunk.len() == len),
+                Found::Zero | Found::Hole(_) => None,
+            };
+            match packed {
+                Some(packed) => self.writer.packed(&chunk, packed),
+                None => self.writer.chunk(&chunk),
+            }
+            .map_err(CopyError::Write)?;
             self.summary.add(&chunk);
             self.observer.chunk(&chunk).map_err(CopyError::Observe)?;
             if let (Content::Bytes(bytes), Some(left)) = (content, &mut self.left) {

@@ -15,6 +15,7 @@ mod elf;
 mod fill;
 mod kdump;
 mod lime;
+mod packed;
 mod padded;
 mod problem;
 mod raw;
@@ -23,6 +24,7 @@ mod stretches;
 pub use core::RECORD_LEN;
 pub use elf::{ElfCore, NO_PADDR, Note, Segment, note, notes};
 pub use kdump::open_parts;
+pub use packed::{Packed, Packer};
 pub use problem::{FormatError, Problems, Rigor};
 pub use raw::with_map;
 
@@ -142,9 +144,20 @@ pub trait ImageWriter {
     /// Writes what stands before the memory. Called once, first.
     fn begin(&mut self, plan: &Plan) -> io::Result<()>;
 
+    /// What can be done with memory before its turn; none where it is written as it is. Asked once, after
+    /// [`begin`](Self::begin).
+    fn packer(&self) -> Option<Box<dyn Packer>> {
+        None
+    }
+
     /// Writes a chunk. They come in the order of [`Plan::extents`], do not overlap, and none reaches
     /// over the end of one of the plan's regions.
     fn chunk(&mut self, chunk: &Chunk<'_>) -> io::Result<()>;
+
+    /// Writes, in its turn, a chunk whose bytes the [packer](Self::packer) has made `packed` of.
+    fn packed(&mut self, chunk: &Chunk<'_>, _packed: Packed) -> io::Result<()> {
+        self.chunk(chunk)
+    }
 
     /// Writes what stands after the memory, and `record`, what is to be said of the copy, where the
     /// format has a place for it. Called once, last; chunks may have ended early.

@@ -5,6 +5,7 @@
 //! memory), then the length of that stream as u64. LiME's own records may stand between them, and AVML takes both.
 
 mod chunks;
+mod pack;
 mod read;
 mod records;
 mod search;
@@ -54,11 +55,16 @@ const TRAILER_LEN: u64 = 8;
 
 /// The parts of a span that stand in a record each: cut at multiples of [`BLOCK_LEN`], as reads are.
 fn blocks(span: Extent) -> impl Iterator<Item = Extent> {
-    let mut rest = Some(span);
+    let mut at = span.start();
     std::iter::from_fn(move || {
-        let here = rest?;
-        let (block, after) = here.split_at(BLOCK_LEN - here.start() % BLOCK_LEN);
-        rest = after;
-        block
+        let block = span.contains(at).then(|| block_at(span, at))?;
+        at = block.end();
+        Some(block)
     })
+}
+
+/// The part that has `addr`, which lies in `span`.
+fn block_at(span: Extent, addr: u64) -> Extent {
+    let one = Extent::with_len(addr, 1).map(|byte| byte.align_outward(BLOCK_LEN));
+    one.ok().and_then(|block| block.intersection(span)).unwrap_or(span)
 }

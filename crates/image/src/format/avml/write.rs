@@ -1,4 +1,4 @@
-//! The writer: a block of memory is gathered and compressed by all CPUs, and becomes a record.
+//! The writer: a block of memory becomes a record, compressed by whoever read it; or here, by all CPUs, where it had to be gathered.
 //!
 //! Volatility 3 never ends reading a stream that is as long as its memory, and takes no LiME record in such a file. So a block that
 //! does not shrink is put into one record with those about it, of any length. Where the record's header cannot be written over when its
@@ -7,30 +7,20 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::mem;
-use std::sync::OnceLock;
+use std::{mem, vec};
 
-use memchr::memmem;
 use rayon::prelude::*;
-use snap::raw::Encoder;
 
+use super::super::packed::{Packed, Packer, Part};
 use super::super::{ImageWriter, Output, lime};
-use super::{
-    CHUNK_LEN, COMPRESSED, IDENTIFIER, MAGIC, MAX_RECORD_LEN, TRAILER_LEN, VERSION, blocks,
-};
-use crate::{Chunk, Content, Extent, Plan, is_zero};
-
-/// Memory in a chunk at least, but for the last of a block: a chunk ends where there are zeros behind this.
-const MIN_CHUNK_LEN: usize = CHUNK_LEN - 4096;
-/// A chunk's type, length and checksum.
-const HEADER_LEN: usize = 8;
-/// What stands before memory that is its own compression.
-const LITERAL_LEN: usize = 6;
-/// What a chunk is longer than its memory at most.
-const CHUNK_OVERHEAD: u64 = (HEADER_LEN + LITERAL_LEN) as u64;
+use super::pack::{BlockPacker, CHUNK_OVERHEAD, Chunks, MIN_CHUNK_LEN};
+use super::{CHUNK_LEN, IDENTIFIER, MAGIC, MAX_RECORD_LEN, TRAILER_LEN, VERSION, blocks};
+use crate::{Chunk, Content, Extent, ExtentSet, Plan};
 
 pub(super) struct Writer<'a> {
     output: &'a mut dyn Output,
+    /// What the plan names, whole pages.
+    spans: ExtentSet,
     /// Blocks not begun yet.
     ahead: VecDeque<Extent>,
     /// The block that is being gathered.
@@ -62,6 +52,7 @@ impl<'a> Writer<'a> {
     pub(super) fn new(output: &'a mut dyn Output) -> Self {
         Self {
             output,
+            spans: ExtentSet::default(),
             ahead: VecDeque::new(),
             block: None,
             memory: Vec::new(),
@@ -74,7 +65,8 @@ impl<'a> Writer<'a> {
     fn next_block(&mut self) -> io::Result<bool> {
         if let Some(block) = self.block.take() {
             self.memory.resize(block.len() as usize, 0);
-            self.put_record(Record::new(block, &self.memory)?)?;
+            let chunks = compress(&self.memory)?;
+            self.put_record(Record::new(block, &self.memory, chunks))?;
             self.memory.clear();
         }
         self.block = self.ahead.pop_front();
@@ -157,9 +149,14 @@ impl<'a> Writer<'a> {
         self.output.write_all(bytes)
     }
 
-    /// Puts memory at `addr` into its block: `bytes`, or `len` zeros.
-    fn put(&mut self, addr: u64, bytes: Option<&[u8]>, len: u64) -> io::Result<()> {
-        let mut rest = Extent::with_len(addr, len).ok();
+    /// Puts a chunk of memory into its block, and what it was packed into.
+    fn put(&mut self, chunk: &Chunk<'_>, mut packed: Blocks) -> io::Result<()> {
+        let addr = chunk.addr;
+        let bytes = match chunk.content {
+            Content::Bytes(bytes) => Some(bytes),
+            Content::Zero { .. } | Content::Hole { .. } => None,
+        };
+        let mut rest = Extent::with_len(addr, chunk.len()).ok();
         while let Some(here) = rest {
             let Some(block) = self.block.filter(|block| block.contains(here.start())) else {
                 if !self.next_block()? {
@@ -172,9 +169,15 @@ impl<'a> Writer<'a> {
             let now = now.map_or(0, Extent::len) as usize;
             let done = (here.start() - addr) as usize;
             rest = after;
+            let packed = packed.next();
             if let Some(bytes) = bytes.filter(|_| now as u64 == block.len()) {
                 // A block that comes whole is compressed where it lies.
-                self.put_record(Record::new(block, &bytes[done..done + now])?)?;
+                let memory = &bytes[done..done + now];
+                let chunks = match packed {
+                    Some(chunks) => vec![chunks],
+                    None => compress(memory)?,
+                };
+                self.put_record(Record::new(block, memory, chunks))?;
                 self.block = self.ahead.pop_front();
                 continue;
             }
@@ -190,15 +193,21 @@ impl<'a> Writer<'a> {
 
 impl ImageWriter for Writer<'_> {
     fn begin(&mut self, plan: &Plan) -> io::Result<()> {
-        self.ahead = lime::spans(plan).iter().flat_map(blocks).collect();
+        self.spans = lime::spans(plan);
+        self.ahead = self.spans.iter().flat_map(blocks).collect();
         self.next_block().map(drop)
     }
 
+    fn packer(&self) -> Option<Box<dyn Packer>> {
+        Some(Box::new(BlockPacker { spans: self.spans.clone() }))
+    }
+
     fn chunk(&mut self, chunk: &Chunk<'_>) -> io::Result<()> {
-        match chunk.content {
-            Content::Bytes(bytes) => self.put(chunk.addr, Some(bytes), bytes.len() as u64),
-            Content::Zero { len } | Content::Hole { len, .. } => self.put(chunk.addr, None, len),
-        }
+        self.put(chunk, Blocks::default())
+    }
+
+    fn packed(&mut self, chunk: &Chunk<'_>, packed: Packed) -> io::Result<()> {
+        self.put(chunk, Blocks::new(packed))
     }
 
     fn finish(&mut self, _: &str) -> io::Result<()> {
@@ -208,17 +217,15 @@ impl ImageWriter for Writer<'_> {
 }
 
 impl Record {
-    fn new(extent: Extent, memory: &[u8]) -> io::Result<Self> {
-        let scratch = || (Encoder::new(), Vec::new());
-        let chunks = cut(memory).into_par_iter().map_init(scratch, frame);
-        let chunks = chunks.collect::<io::Result<Vec<_>>>()?;
+    /// A block and what it was compressed into.
+    fn new(extent: Extent, memory: &[u8], chunks: Vec<Vec<u8>>) -> Self {
         let len = chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
         let len = len + IDENTIFIER.len() as u64;
         let mut record = Self { extent, len, place: None, until: None, chunks, memory: Vec::new() };
         if !record.shrinks() {
             record.memory = memory.to_vec();
         }
-        Ok(record)
+        record
     }
 
     /// Whether the file is no longer with it than with a LiME record.
@@ -264,83 +271,36 @@ impl Record {
     }
 }
 
+/// The blocks of a chunk, packed; none of those that were not.
+#[derive(Default)]
+struct Blocks {
+    bytes: Vec<u8>,
+    parts: vec::IntoIter<Part>,
+}
+
+impl Blocks {
+    fn new(packed: Packed) -> Self {
+        Self { bytes: packed.bytes, parts: packed.parts.into_iter() }
+    }
+
+    /// The next block's.
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let Part { len, .. } = self.parts.next()?;
+        let rest = self.bytes.split_off(len as usize);
+        Some(mem::replace(&mut self.bytes, rest)).filter(|bytes| !bytes.is_empty())
+    }
+}
+
+/// Compresses a block that had to be gathered.
+fn compress(memory: &[u8]) -> io::Result<Vec<Vec<u8>>> {
+    let chunks = |memory| {
+        let mut out = Vec::new();
+        Chunks::new().push(memory, &mut out).map(|()| out)
+    };
+    memory.par_chunks(4 * CHUNK_LEN).map(chunks).collect()
+}
+
 /// Whether a record of so many bytes of memory in a stream of `len` bytes takes no more than a LiME record.
 fn shrinks(memory: u64, len: u64) -> bool {
     len + TRAILER_LEN <= memory
-}
-
-/// Cuts memory for the chunks of a stream, where it is zero if it can be: Volatility 3 searches each chunk alone, and does not find
-/// the kernel's banner where it is cut in two.
-fn cut(memory: &[u8]) -> Vec<&[u8]> {
-    /// As many zeros are looked for.
-    const ZEROS: [u8; 16] = [0; 16];
-    let mut chunks = Vec::with_capacity(memory.len() / CHUNK_LEN + 1);
-    let mut rest = memory;
-    while rest.len() > CHUNK_LEN {
-        let zeros = memmem::rfind(&rest[MIN_CHUNK_LEN..CHUNK_LEN], &ZEROS);
-        let len = zeros.map_or(CHUNK_LEN, |at| MIN_CHUNK_LEN + at + ZEROS.len());
-        let (chunk, after) = rest.split_at(len);
-        chunks.push(chunk);
-        rest = after;
-    }
-    chunks.push(rest);
-    chunks
-}
-
-/// One chunk of a stream; much memory is zeros, which are compressed once.
-fn frame((encoder, scratch): &mut (Encoder, Vec<u8>), memory: &[u8]) -> io::Result<Vec<u8>> {
-    static ZEROS: OnceLock<Vec<u8>> = OnceLock::new();
-    let is_zeros = memory.len() == CHUNK_LEN && is_zero(memory);
-    if let Some(zeros) = ZEROS.get().filter(|_| is_zeros) {
-        return Ok(zeros.clone());
-    }
-    let chunk = compress(encoder, scratch, memory)?.to_vec();
-    Ok(if is_zeros { ZEROS.get_or_init(|| chunk).clone() } else { chunk })
-}
-
-/// A chunk (`framing_format.txt` of snappy, 4.2), always as compressed, though it may be longer than its memory, by
-/// [`CHUNK_OVERHEAD`] at most: Volatility 3 fails to read inside chunks that are stored.
-fn compress<'s>(
-    encoder: &mut Encoder,
-    scratch: &'s mut Vec<u8>,
-    memory: &[u8],
-) -> io::Result<&'s [u8]> {
-    scratch.resize(HEADER_LEN + snap::raw::max_compress_len(CHUNK_LEN), 0);
-    let (header, content) = scratch.split_at_mut(HEADER_LEN);
-    let mut len = encoder.compress(memory, content)?;
-    if len > memory.len() + LITERAL_LEN {
-        content[..LITERAL_LEN].copy_from_slice(&literal(memory.len()));
-        content[LITERAL_LEN..][..memory.len()].copy_from_slice(memory);
-        len = memory.len() + LITERAL_LEN;
-    }
-    // The type stands below the length, which is of the checksum and what follows.
-    let word = u32::from(COMPRESSED) | (4 + len as u32) << 8;
-    let checksum = crc32c::crc32c(memory).rotate_right(15).wrapping_add(0xa282_ead8);
-    header[..4].copy_from_slice(&word.to_le_bytes());
-    header[4..].copy_from_slice(&checksum.to_le_bytes());
-    Ok(&scratch[..HEADER_LEN + len])
-}
-
-/// What precedes 1 to 65,536 bytes that are kept as they are (`format_description.txt` of snappy): their number in groups of seven bits,
-/// then the tag of a literal whose length, less one, is in the next two bytes.
-fn literal(len: usize) -> [u8; LITERAL_LEN] {
-    const TAG: u8 = 61 << 2;
-    let group = |shift: u32| (len >> shift) as u8;
-    let [low, high] = (len.saturating_sub(1) as u16).to_le_bytes();
-    [group(0) | 0x80, group(7) | 0x80, group(14) & 0x7f, TAG, low, high]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn snappy_reads_memory_that_is_kept_as_it_is() {
-        for len in [1, 60, 127, 128, 256, 16_383, 16_384, MIN_CHUNK_LEN, CHUNK_LEN - 1, CHUNK_LEN] {
-            let memory: Vec<u8> = (0..len).map(|at| (at * 7 / 8) as u8).collect();
-            let chunk = [&literal(len), memory.as_slice()].concat();
-            let mut decoder = snap::raw::Decoder::new();
-            assert!(decoder.decompress_vec(&chunk).expect("snappy") == memory, "{len}");
-        }
-    }
 }

@@ -7,6 +7,8 @@ use std::io;
 use super::super::Output;
 use super::flattened::{END, HEADER_LEN, SIGNATURE, TYPE, VERSION};
 
+/// Bytes in one record at most, whatever is written at a time: readers keep a record in memory.
+const RECORD_LEN: usize = 1 << 20;
 /// Bytes of zeros in one record.
 const ZEROS_LEN: u64 = 64 * 1024;
 
@@ -95,12 +97,12 @@ impl<'a> Target<'a> {
     }
 
     fn record(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        if bytes.is_empty() {
-            return Ok(());
+        for (piece, offset) in bytes.chunks(RECORD_LEN).zip((offset..).step_by(RECORD_LEN)) {
+            self.output.write_all(&offset.to_be_bytes())?;
+            self.output.write_all(&(piece.len() as u64).to_be_bytes())?;
+            self.output.write_all(piece)?;
         }
-        self.output.write_all(&offset.to_be_bytes())?;
-        self.output.write_all(&(bytes.len() as u64).to_be_bytes())?;
-        self.output.write_all(bytes)
+        Ok(())
     }
 
     fn zero_records(&mut self, mut offset: u64, mut len: u64) -> io::Result<()> {

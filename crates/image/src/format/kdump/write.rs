@@ -1,13 +1,12 @@
 //! The writer: pages go out as they come, their descriptors into the room that was left before them.
 //!
-//! What it holds in memory does not grow with the machine: the pages of a chunk, and descriptors up
-//! to [`GATHER_LEN`].
+//! Pages are compressed by whoever read them. What it holds in memory does not grow with the machine: the pages of a chunk, and
+//! descriptors up to [`GATHER_LEN`].
 
 use std::collections::BTreeMap;
 use std::io;
 
-use rayon::prelude::*;
-
+use super::super::packed::{Packed, Packer, Part};
 use super::super::{ImageWriter, Output};
 use super::codec::Codec;
 use super::dumped::Dumped;
@@ -18,12 +17,6 @@ use crate::{Cause, Chunk, Content, Extent, ExtentSet, Plan, is_zero};
 
 /// Bytes of descriptors that are written at a time.
 const GATHER_LEN: usize = 1 << 20;
-/// Pages that one thread compresses at a time.
-const GROUP_PAGES: usize = 16;
-
-/// Pages that are compressed before any of them is written.
-const PIECE_PAGES: usize = 256;
-
 /// A descriptor's first three fields. All 0, it says that the page is lost.
 #[derive(Clone, Copy, Default)]
 struct Descriptor {
@@ -39,8 +32,6 @@ pub(super) struct Writer<'a> {
     codec: Codec,
     /// What `begin` sets.
     state: Option<State>,
-    /// The bytes of pages on their way out.
-    block: Vec<u8>,
 }
 
 struct State {
@@ -76,7 +67,7 @@ struct Partial {
 
 impl<'a> Writer<'a> {
     pub(super) fn new(output: &'a mut dyn Output, codec: Codec) -> Self {
-        Self { target: Target::new(output), codec, state: None, block: Vec::new() }
+        Self { target: Target::new(output), codec, state: None }
     }
 }
 
@@ -100,30 +91,17 @@ impl ImageWriter for Writer<'_> {
         Ok(())
     }
 
+    fn packer(&self) -> Option<Box<dyn Packer>> {
+        let page = self.state.as_ref()?.page;
+        Some(Box::new(PagePacker { codec: self.codec, page }))
+    }
+
     fn chunk(&mut self, chunk: &Chunk<'_>) -> io::Result<()> {
-        let extent = Extent::with_len(chunk.addr, chunk.len()).map_err(io::Error::other)?;
-        let Some(state) = &mut self.state else { return Err(io::ErrorKind::InvalidInput.into()) };
-        state.is_incomplete |=
-            matches!(chunk.content, Content::Hole { cause, .. } if !cause.is_inherent());
-        // The first page that lies whole in the chunk, and what is before and after such pages.
-        let whole = extent.align_inward(state.page);
-        let (before, after) = match whole {
-            Some(whole) => (
-                Extent::half_open(extent.start(), whole.start()).ok(),
-                Extent::half_open(whole.end(), extent.end()).ok(),
-            ),
-            None => extent.split_at(state.page - extent.start() % state.page),
-        };
-        if let Some(before) = before {
-            self.part(before, content_of(chunk, before))?;
-        }
-        if let Some(whole) = whole {
-            self.pages(whole, content_of(chunk, whole))?;
-        }
-        if let Some(after) = after {
-            self.part(after, content_of(chunk, after))?;
-        }
-        Ok(())
+        self.put(chunk, None)
+    }
+
+    fn packed(&mut self, chunk: &Chunk<'_>, packed: Packed) -> io::Result<()> {
+        self.put(chunk, Some(packed))
     }
 
     fn finish(&mut self, _: &str) -> io::Result<()> {
@@ -162,6 +140,35 @@ impl Writer<'_> {
         self.state.as_mut().ok_or_else(|| io::ErrorKind::InvalidInput.into())
     }
 
+    /// Takes a chunk; `packed` are the pages that lie whole in it.
+    fn put(&mut self, chunk: &Chunk<'_>, packed: Option<Packed>) -> io::Result<()> {
+        let extent = Extent::with_len(chunk.addr, chunk.len()).map_err(io::Error::other)?;
+        let Some(state) = &mut self.state else { return Err(io::ErrorKind::InvalidInput.into()) };
+        state.is_incomplete |=
+            matches!(chunk.content, Content::Hole { cause, .. } if !cause.is_inherent());
+        // The first page that lies whole in the chunk, and what is before and after such pages.
+        let whole = extent.align_inward(state.page);
+        let (before, after) = match whole {
+            Some(whole) => (
+                Extent::half_open(extent.start(), whole.start()).ok(),
+                Extent::half_open(whole.end(), extent.end()).ok(),
+            ),
+            None => extent.split_at(state.page - extent.start() % state.page),
+        };
+        if let Some(before) = before {
+            self.part(before, content_of(chunk, before))?;
+        }
+        if let Some(whole) = whole {
+            let page = self.state()?.page;
+            let (first, count) = (whole.start() / page, whole.len() / page);
+            self.frames(first, count, content_of(chunk, whole), packed)?;
+        }
+        if let Some(after) = after {
+            self.part(after, content_of(chunk, after))?;
+        }
+        Ok(())
+    }
+
     /// Takes a part of one page, which goes out when nothing of it is left to come.
     fn part(&mut self, extent: Extent, content: Content<'_>) -> io::Result<()> {
         let state = self.state()?;
@@ -191,23 +198,24 @@ impl Writer<'_> {
         let extent = frame_extent(frame, state.page)?;
         match state.partial.remove(&frame) {
             Some(Partial { bytes, has_content: true, .. }) => {
-                self.frames(frame, 1, Content::Bytes(&bytes))
+                self.frames(frame, 1, Content::Bytes(&bytes), None)
             }
             Some(Partial { cause, .. }) => {
                 let cause = cause.unwrap_or(Cause::NotInImage);
-                self.frames(frame, 1, Content::Hole { len: extent.len(), cause })
+                self.frames(frame, 1, Content::Hole { len: extent.len(), cause }, None)
             }
             None => Ok(()),
         }
     }
 
-    /// Writes whole pages.
-    fn pages(&mut self, extent: Extent, content: Content<'_>) -> io::Result<()> {
-        let page = self.state()?.page;
-        self.frames(extent.start() / page, extent.len() / page, content)
-    }
-
-    fn frames(&mut self, first: u64, count: u64, content: Content<'_>) -> io::Result<()> {
+    /// Writes whole pages, which may be packed already.
+    fn frames(
+        &mut self,
+        first: u64,
+        count: u64,
+        content: Content<'_>,
+        packed: Option<Packed>,
+    ) -> io::Result<()> {
         // Of a page before nothing more comes.
         while self.state()?.is_ascending
             && let Some((&before, _)) = self.state()?.partial.range(..first).next()
@@ -227,10 +235,15 @@ impl Writer<'_> {
             Content::Hole { cause, .. } if cause.is_excluded() && state.is_ascending => {
                 state.dumped.leave_out(first..first + count, &state.layout, target)
             }
-            Content::Bytes(bytes) => self.compress(index, bytes, page),
+            Content::Bytes(bytes) => {
+                let packed = match packed {
+                    Some(packed) => packed,
+                    None => pack(self.codec, bytes, page)?,
+                };
+                self.put_packed(index, packed)
+            }
             Content::Zero { .. } => {
                 let zero = self.zero()?;
-                self.flush_block()?;
                 (index..index + count).try_for_each(|index| self.describe(index, zero))
             }
             Content::Hole { .. } => {
@@ -239,52 +252,41 @@ impl Writer<'_> {
         }
     }
 
-    /// Compresses pages on all cores, and writes them in their order.
-    fn compress(&mut self, first: u64, bytes: &[u8], page: usize) -> io::Result<()> {
-        // A chunk can be as long as the longest read; a piece of it keeps all cores busy as well.
-        let pieces = bytes.chunks(PIECE_PAGES * page).zip((first..).step_by(PIECE_PAGES));
-        for (piece, first) in pieces {
-            self.compress_piece(first, piece, page)?;
+    /// Writes pages that are packed.
+    fn put_packed(&mut self, first: u64, packed: Packed) -> io::Result<()> {
+        let Packed { bytes, parts } = packed;
+        let mut rest = bytes.as_slice();
+        let (mut offset, mut waiting) = (self.target.position(), 0);
+        for (index, part) in (first..).zip(parts) {
+            let descriptor = match part {
+                ZERO if let Some(zero) = self.state()?.zero => zero,
+                ZERO => {
+                    let (now, later) = rest.split_at(waiting);
+                    self.target.append(now)?;
+                    (rest, waiting) = (later, 0);
+                    let zero = self.zero()?;
+                    offset = self.target.position();
+                    zero
+                }
+                Part { len, flags } => Descriptor { offset, size: len, flags },
+            };
+            offset += u64::from(part.len);
+            waiting += part.len as usize;
+            self.describe(index, descriptor)?;
         }
-        Ok(())
-    }
-
-    fn compress_piece(&mut self, first: u64, bytes: &[u8], page: usize) -> io::Result<()> {
-        let codec = self.codec;
-        let groups: Vec<Packed> = bytes
-            .par_chunks(page * GROUP_PAGES)
-            .map(|group| Packed::new(codec, group, page))
-            .collect::<io::Result<_>>()?;
-        let mut index = first;
-        for group in groups {
-            let mut rest = group.bytes.as_slice();
-            for packed in group.pages {
-                let descriptor = match packed {
-                    None => self.zero()?,
-                    Some((size, flags)) => {
-                        let (now, later) = rest.split_at(size as usize);
-                        rest = later;
-                        let offset = self.target.position() + self.block.len() as u64;
-                        self.block.extend(now);
-                        Descriptor { offset, size, flags }
-                    }
-                };
-                self.describe(index, descriptor)?;
-                index += 1;
-            }
-        }
-        self.flush_block()
+        self.target.append(rest)
     }
 
     /// The page of zeros, which is written when it is first wanted.
     fn zero(&mut self) -> io::Result<Descriptor> {
-        let codec = self.codec;
-        let offset = self.target.position() + self.block.len() as u64;
-        let State { zero, page, .. } = self.state.as_mut().ok_or(io::ErrorKind::InvalidInput)?;
+        let Self { target, codec, state } = self;
+        let State { zero, page, .. } = state.as_mut().ok_or(io::ErrorKind::InvalidInput)?;
         if let Some(zero) = zero {
             return Ok(*zero);
         }
-        let (size, flags) = codec.pack(&vec![0; *page as usize], &mut self.block)?;
+        let (offset, mut bytes) = (target.position(), Vec::new());
+        let (size, flags) = codec.pack(&vec![0; *page as usize], &mut bytes)?;
+        target.append(&bytes)?;
         Ok(*zero.insert(Descriptor { offset, size, flags }))
     }
 
@@ -293,31 +295,40 @@ impl Writer<'_> {
         let state = state.as_mut().ok_or(io::ErrorKind::InvalidInput)?;
         state.gathered.push(index, descriptor, target)
     }
+}
 
-    fn flush_block(&mut self) -> io::Result<()> {
-        self.target.append(&self.block)?;
-        self.block.clear();
-        Ok(())
+/// Compresses the pages that lie whole in what was read.
+struct PagePacker {
+    codec: Codec,
+    /// Bytes of a page.
+    page: u64,
+}
+
+impl Packer for PagePacker {
+    fn pack(&self, addr: u64, bytes: &[u8]) -> io::Result<Packed> {
+        let extent = Extent::with_len(addr, bytes.len() as u64).map_err(io::Error::other)?;
+        let Some(whole) = extent.align_inward(self.page) else { return Ok(Packed::default()) };
+        let from = (whole.start() - addr) as usize;
+        pack(self.codec, &bytes[from..from + whole.len() as usize], self.page as usize)
     }
 }
 
-/// Pages after they were compressed.
-struct Packed {
-    bytes: Vec<u8>,
-    /// For each its bytes and flags; none for a page of zeros, which has no bytes.
-    pages: Vec<Option<(u32, u32)>>,
-}
+/// What a page of zeros is packed into: it is written once.
+const ZERO: Part = Part { len: 0, flags: 0 };
 
-impl Packed {
-    fn new(codec: Codec, group: &[u8], page: usize) -> io::Result<Self> {
-        let mut bytes = Vec::with_capacity(group.len() / 2);
-        let pages = group.chunks(page).map(|page| match is_zero(page) {
-            true => Ok(None),
-            false => codec.pack(page, &mut bytes).map(Some),
+fn pack(codec: Codec, pages: &[u8], page: usize) -> io::Result<Packed> {
+    let mut packed = Packed::default();
+    packed.bytes.reserve(pages.len() / 2);
+    for page in pages.chunks(page) {
+        packed.parts.push(match is_zero(page) {
+            true => ZERO,
+            false => {
+                let (len, flags) = codec.pack(page, &mut packed.bytes)?;
+                Part { len, flags }
+            }
         });
-        let pages = pages.collect::<io::Result<_>>()?;
-        Ok(Self { bytes, pages })
     }
+    Ok(packed)
 }
 
 /// Descriptors on their way out.
