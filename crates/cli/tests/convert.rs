@@ -186,6 +186,39 @@ fn damage_is_found_and_costs_what_is_damaged() {
 }
 
 #[test]
+fn what_an_image_has_no_content_for_is_a_gap_where_the_format_can_say_so() {
+    let images = Images::new();
+    images.convert("first.lime", "image.avml", &[]);
+    let mut image = fs::read(images.path("image.avml")).unwrap();
+    let middle = image.len() / 2;
+    image[middle] ^= 0x55;
+    fs::write(images.path("damaged.avml"), &image).unwrap();
+    let output = images.try_convert("damaged.avml", "lost.kdump", &[]);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    let damage = &images.info("damaged.avml", &["--scan"])["damage"][0];
+    let (from, to) = (damage["start"].as_u64().unwrap(), damage["end"].as_u64().unwrap());
+
+    let cut = |&(start, end): &(u64, u64)| [(start, end.min(from)), (start.max(to), end)];
+    let left: Vec<_> = RANGES.iter().flat_map(cut).filter(|(start, end)| start < end).collect();
+    assert_eq!(left.len(), RANGES.len() + 1);
+    fs::write(images.path("left.lime"), lime(&left)).unwrap();
+    images.convert("lost.kdump", "gap.lime", &[]);
+    images.same("gap.lime", "left.lime");
+    for format in ["elf", "avml"] {
+        let name = format!("gap.{format}");
+        images.convert("lost.kdump", &name, &[]);
+        let info = images.info(&name, &[]);
+        assert_eq!(info["regions"].as_array().unwrap().len(), left.len(), "{name}");
+        images.convert(&name, "again.lime", &[]);
+        images.same("again.lime", "left.lime");
+    }
+    // It is listed all the same.
+    let output = images.try_convert("lost.kdump", "gap.elf", &[]);
+    let missing = format!("{from:#x}");
+    assert!(said(&output).contains(&missing), "{missing}: {}", said(&output));
+}
+
+#[test]
 fn what_is_no_image_is_told() {
     let images = Images::new();
     fs::write(images.path("text"), "hello, world\n").unwrap();

@@ -76,9 +76,12 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// The image with zeros for the bytes that are missing at its end.
-fn filled(len: usize) -> Vec<u8> {
-    let mut image = lime(&RANGES);
+/// What is to be had of the first `len` bytes of the image: pages, the last of them filled up with zeros.
+fn front(len: usize) -> Vec<u8> {
+    let (first, (start, _)) = (RANGES[0], RANGES[1]);
+    let before = lime(&[first]).len() + 32;
+    let end = (start + (len - before) as u64).next_multiple_of(PAGE as u64);
+    let mut image = lime(&[first, (start, end)]);
     image[len..].fill(0);
     image
 }
@@ -115,7 +118,7 @@ fn an_image_that_is_cut_short_is_refused_and_what_is_there_can_be_had() {
         for wanted in ["warning: truncated", "0x2dcbaa-0x400000", "exit status 3"] {
             assert!(said(&output).contains(wanted), "{}", said(&output));
         }
-        assert!(images.read("out.lime") == filled(whole - missing), "{name}");
+        assert!(images.read("out.lime") == front(whole - missing), "{name}");
         fs::remove_file(images.path("out.lime")).unwrap();
     }
     // Nothing is wrong with a whole one.
@@ -156,11 +159,12 @@ fn streams_are_salvaged_up_to_their_damage() {
             images.run(status, &["convert", &cut, "out.lime", "--overwrite"]);
             let output = images.run(3, &["convert", "--salvage", &cut, "out.lime", "--overwrite"]);
             assert!(said(&output).contains("the image file ends before it"), "{}", said(&output));
-            let (found, wanted) = (images.read("out.lime"), lime(&RANGES));
-            assert_eq!(found.len(), wanted.len(), "{cut}");
-            let equal = found.iter().zip(&wanted).position(|(a, b)| a != b).unwrap();
-            assert!(equal > wanted.len() / 3, "{cut}: {equal} of {}", wanted.len());
-            assert!(found[equal..].iter().all(|&byte| byte == 0), "{cut}");
+            let (found, mut whole) = (images.read("out.lime"), lime(&RANGES));
+            let held = found.len() - found.iter().rev().take_while(|&&byte| byte == 0).count();
+            assert!(held > whole.len() / 3, "{cut}: {held} of {}", whole.len());
+            // Where segments are known, and the end of the stream is not, it is met while it is read.
+            whole[held..].fill(0);
+            assert!(found == if format == "lime" { front(held) } else { whole }, "{cut}");
         }
     }
 }
@@ -175,7 +179,7 @@ fn a_dump_of_an_image_salvages_too() {
     assert!(refused.contains("5000 bytes") && refused.contains("--salvage"), "{refused}");
     let output = images.run(3, &[&dump[..], &["--salvage"]].concat());
     assert!(said(&output).contains("warning: truncated lime image"), "{}", said(&output));
-    assert!(images.read("out.lime") == filled(whole - 5000));
+    assert!(images.read("out.lime") == front(whole - 5000));
 }
 
 #[test]
@@ -224,8 +228,7 @@ fn the_files_of_a_split_kdump_are_read_together() {
     assert!(images.read("out.lime") == lime(&RANGES));
     // One alone has its own pages.
     images.run(3, &["convert", "--salvage", "part.1", "out.lime", "--overwrite"]);
-    let half = 64 + 0x9e000 + 0x10_0000;
-    assert!(images.read("out.lime")[..half] == lime(&RANGES)[..half]);
+    assert!(images.read("out.lime") == lime(&[RANGES[0], (0x10_0000, 0x20_0000)]));
 }
 
 /// A core of one segment that has far more bytes than the file that it is packed in.

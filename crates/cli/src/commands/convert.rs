@@ -7,12 +7,10 @@ use std::path::Path;
 use anyhow::Context;
 use memdump_image::codec::{CODECS, Codec};
 use memdump_image::format::Format;
-use memdump_image::{
-    AddressSpace, CopyOptions, Extent, ExtentSet, Hole, MemoryMap, Plan, Space, Summary, Totals,
-    is_zero,
-};
+use memdump_image::{CopyOptions, Extent, Hole, MemoryMap, Plan, Space, Summary, Totals, is_zero};
 use memdump_sink::Request;
 
+use super::holes::{Present, survey, take_out_gaps};
 use super::manifest::{Written, image_file};
 use super::open::{self, Opened};
 use super::write::{Job, MapFile, Wanted, default_readers_for, json_holes};
@@ -77,10 +75,13 @@ pub(crate) fn run(args: &ConvertArgs) -> anyhow::Result<Exit> {
     }
 
     let opened = opened.without(&args.exclude)?;
-    let present = survey(&*opened.image.space, &map);
+    let space = &*opened.image.space;
+    let mut known = Totals::default();
     let mut plan = Plan::whole(map, opened.page_size(), opened.image.facts.clone());
     if let Space::Process(_) = plan.map.space() {
-        plan.left_out = present.absent;
+        Present { absent: plan.left_out, holes: known } = survey(space, &plan.map);
+    } else {
+        take_out_gaps(space, &mut plan, format).into_iter().for_each(|gap| known.add(gap));
     }
     let expected = plan.total();
     job.check_room(
@@ -91,7 +92,7 @@ pub(crate) fn run(args: &ConvertArgs) -> anyhow::Result<Exit> {
     let record = MapFile::create(args.write_map.as_deref())?;
     let (sink, beside) = job.open(&args.manifest, false)?;
     let wanted = Wanted { hashes: beside.is_some(), second_look: None };
-    let mut done = match job.run(&*opened.image.space, &plan, expected, record, (sink, wanted)) {
+    let mut done = match job.run(space, &plan, expected, record, (sink, wanted)) {
         Ok(done) => done,
         Err(error) => {
             if let Some(beside) = beside {
@@ -100,9 +101,7 @@ pub(crate) fn run(args: &ConvertArgs) -> anyhow::Result<Exit> {
             return Err(error);
         }
     };
-    if let Space::Process(_) = plan.map.space() {
-        done.summary.holes.extend(&present.holes);
-    }
+    done.summary.holes.extend(&known);
     if let (Some(beside), Some(hashed)) = (beside, done.hashed) {
         beside.write(Written {
             image: image_file(
@@ -169,34 +168,6 @@ fn select(args: &ConvertArgs, map: &MemoryMap) -> anyhow::Result<MemoryMap> {
         .into());
     }
     Ok(wanted)
-}
-
-/// What there is content for.
-pub(super) struct Present {
-    pub(super) absent: ExtentSet,
-    /// The same with the causes.
-    pub(super) holes: Totals,
-}
-
-/// Finds out what of `map` there is content for, without reading memory.
-pub(super) fn survey(space: &dyn AddressSpace, map: &MemoryMap) -> Present {
-    let mut absent = Vec::new();
-    let mut holes = Totals::default();
-    for region in map.regions() {
-        let mut rest = Some(region.extent);
-        while let Some(here) = rest {
-            let Ok(runs) = space.survey(here) else { break };
-            for run in &runs {
-                if let memdump_image::Presence::Nothing(cause) = run.presence {
-                    absent.push(run.extent);
-                    holes.add(Hole { extent: run.extent, cause });
-                }
-            }
-            let end = runs.last().map_or(here.end(), |run| run.extent.end());
-            rest = Extent::half_open(end, here.end()).ok();
-        }
-    }
-    Present { absent: absent.into_iter().collect(), holes }
 }
 
 /// The same image with another compression, or none: not a byte of it changes.

@@ -10,6 +10,7 @@ use memdump_image::manifest::SecondLook;
 use memdump_image::{CopyOptions, Hole, Space, Summary};
 use memdump_sink::Request;
 
+use super::holes::take_out_gaps;
 use super::kit::{Archive, Packed};
 use super::manifest::{Written, image_file};
 use super::select::{self, Selection};
@@ -42,7 +43,7 @@ pub(crate) fn run(args: &DumpArgs) -> anyhow::Result<Exit> {
         .into());
     }
 
-    let selection = select::open(&args.select, &args.exclude, true)?;
+    let mut selection = select::open(&args.select, &args.exclude, true)?;
     let space = selection.plan.map.space();
     job.check_space(space, if space == Space::Kernel { "with -k " } else { "" })?;
 
@@ -55,6 +56,10 @@ pub(crate) fn run(args: &DumpArgs) -> anyhow::Result<Exit> {
         record.close()?;
         eprintln!("memdump: standard output is a terminal: only the map was written, no memory");
         return Ok(Exit::Complete);
+    }
+    if selection.kit.is_none() {
+        let Selection { space, plan, omitted, .. } = &mut selection;
+        omitted.extend(take_out_gaps(&**space, plan, format));
     }
     Dump { args, job, selection }.run(record)
 }
@@ -72,7 +77,7 @@ impl Dump<'_> {
             // What follows a hole takes its place, so the limit is counted while copying.
             (None, _) | (Some(_), Holes::LeftOut) => {}
             // Headers say beforehand what will come.
-            (Some(limit), Holes::Filled | Holes::Kept) => {
+            (Some(limit), Holes::Filled | Holes::Gaps | Holes::Kept) => {
                 self.selection.plan.map = self.selection.plan.map.truncate(limit);
             }
         }

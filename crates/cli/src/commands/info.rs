@@ -9,7 +9,7 @@ use memdump_image::{
 };
 use serde_json::json;
 
-use super::convert::survey;
+use super::holes::survey;
 use super::open::{self, Opened};
 use super::{print, target};
 use crate::args::InfoArgs;

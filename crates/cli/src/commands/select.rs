@@ -29,7 +29,7 @@ pub(super) struct Selection {
     pub(super) problems: Vec<String>,
     /// What has come and gone since.
     pub(super) recheck: Recheck,
-    /// What is wanted beside an image of a running machine.
+    /// What is wanted beside an image of a running machine; none where the source is an image.
     pub(super) kit: Option<Kit>,
 }
 

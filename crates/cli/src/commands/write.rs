@@ -80,7 +80,9 @@ impl Job {
         }
         let needed = match self.format.holes {
             // Gaps between regions take no room in a file.
-            Holes::Filled | Holes::Kept => (self.format.size)(plan).min(expected + (1 << 20)),
+            Holes::Filled | Holes::Gaps | Holes::Kept => {
+                (self.format.size)(plan).min(expected + (1 << 20))
+            }
             Holes::LeftOut => expected,
         };
         match (self.request.kind().room)(&self.request.target) {

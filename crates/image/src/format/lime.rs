@@ -15,7 +15,7 @@ pub(super) const FORMAT: Format = Format {
     name: "lime",
     summary: "LiME version 1: a 32-byte header before each range",
     opened_by: "Volatility 3, AVML, MemProcFS",
-    holes: Holes::Filled,
+    holes: Holes::Gaps,
     holds: |space| space == Space::Physical,
     size: |plan| {
         let spans = spans(plan);

@@ -81,6 +81,9 @@ pub enum Holes {
     LeftOut,
     /// Zeros stand there: only the summary tells them from memory that was zero.
     Filled,
+    /// The same, for what fails while it is copied; what is known before is a gap between regions, as the regions are all that the
+    /// image speaks of.
+    Gaps,
     /// The image itself says so.
     Kept,
 }

@@ -20,7 +20,7 @@ pub(super) const FORMAT: Format = Format {
     name: "avml",
     summary: "AVML version 2: LiME's records, compressed with snappy",
     opened_by: "AVML, Volatility 3",
-    holes: Holes::Filled,
+    holes: Holes::Gaps,
     holds: |space| space == Space::Physical,
     // The most is a LiME record for every block.
     size: |plan| {

@@ -19,7 +19,7 @@ pub(super) const FORMAT: Format = Format {
     name: "elf",
     summary: "ELF64 vmcore: program headers with physical and virtual addresses, VMCOREINFO",
     opened_by: "crash, drgn, gdb, Volatility 3",
-    holes: Holes::Filled,
+    holes: Holes::Gaps,
     holds: |space| matches!(space, Space::Physical | Space::Kernel),
     size: write::size,
     compresses: false,
