@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use support::{json_lines, printed, run, said};
+use support::{json_lines, lime, printed, run, said};
 use tempfile::TempDir;
 
 const TIB: u64 = 1 << 40;
@@ -119,21 +119,23 @@ fn holes_in_an_image_are_zeros_of_its_memory() {
     let folder = tempfile::tempdir().unwrap();
     let mut memory = vec![0; 4 << 20];
     memory[(1 << 20) + 5..][..11].copy_from_slice(b"in an image");
-    let [sparse, _] = twins(&folder, &[&memory[..], &memory].concat());
     let map = folder.path().join("map");
     fs::write(&map, "0x100000 0x500000\n0x40000000 0x40400000\n").unwrap();
-    let looked =
-        |how: &[&str]| run(&[&["strings", "--map", map.to_str().unwrap()], how].concat(), &sparse);
-    let output = looked(&["-t", "d"]);
-    let expected = [0x10_0000, 0x4000_0000_u64].map(|start| {
-        let addr = start + (1 << 20) + 5;
-        format!("{addr:7} in an image\n")
-    });
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected.concat());
-    let summary = &json_lines(&looked(&["--json"])).pop().unwrap()["summary"];
-    assert!(summary["zero"].as_u64().unwrap() > 7 << 20, "{summary}");
-    assert_eq!(
-        summary["read"].as_u64().unwrap() + summary["zero"].as_u64().unwrap(),
-        2 * memory.len() as u64
-    );
+    let starts = [0x10_0000, 0x4000_0000];
+    let lime = starts.map(|start| lime(start, &memory)).concat();
+    let raw = [&memory[..], &memory].concat();
+    for (image, how) in [(raw, &["--map", map.to_str().unwrap()] as &[&str]), (lime, &[])] {
+        let [sparse, _] = twins(&folder, &image);
+        let looked = |options: &[&str]| run(&[&["strings"], how, options].concat(), &sparse);
+        let output = looked(&["-t", "d"]);
+        let expected = starts.map(|start| {
+            let addr = start + (1 << 20) + 5;
+            format!("{addr:7} in an image\n")
+        });
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), expected.concat());
+        let summary = &json_lines(&looked(&["--json"])).pop().unwrap()["summary"];
+        let (read, zero) = (summary["read"].as_u64().unwrap(), summary["zero"].as_u64().unwrap());
+        assert!(zero > 7 << 20, "{summary}");
+        assert_eq!(read + zero, 2 * memory.len() as u64);
+    }
 }

@@ -91,11 +91,9 @@ pub(super) struct Stretches {
     map: MemoryMap,
     /// Ascending.
     parts: Vec<(Extent, Shift)>,
-    file: Arc<dyn ReadAt>,
+    file: Sparse,
     /// Where the file ends, where that is known.
     end: Option<u64>,
-    /// What was last found to be no hole, by place in the file: to find its end may take as long as it is.
-    data: Mutex<Range<u64>>,
 }
 
 impl Stretches {
@@ -109,7 +107,7 @@ impl Stretches {
         problems: &mut Problems,
     ) -> Result<Self, FormatError> {
         let end = known_size(&*file, format)?;
-        let stretches = Self { map, parts, file, end, data: Mutex::new(0..0) };
+        let stretches = Self { map, parts, file: Sparse::new(file), end };
         let beyond = stretches.parts.iter().filter_map(|&(extent, shift)| {
             extent
                 .split_at(stretches.present(extent, shift))
@@ -127,6 +125,23 @@ impl Stretches {
     fn present(&self, extent: Extent, shift: Shift) -> u64 {
         held(self.end, shift.offset(extent.start()), extent.len())
     }
+}
+
+/// A file that may have holes, which read as zeros.
+pub(super) struct Sparse {
+    file: Arc<dyn ReadAt>,
+    /// What was last found to be no hole, by place in the file: to find its end may take as long as it is.
+    data: Mutex<Range<u64>>,
+}
+
+impl Sparse {
+    pub(super) fn new(file: Arc<dyn ReadAt>) -> Self {
+        Self { file, data: Mutex::new(0..0) }
+    }
+
+    pub(super) fn file(&self) -> &dyn ReadAt {
+        &*self.file
+    }
 
     /// As [`ReadAt::data`] of the file, which is asked once for each stretch.
     fn data(&self, range: Range<u64>) -> Option<Range<u64>> {
@@ -139,7 +154,7 @@ impl Stretches {
 
     /// Adds what is known of memory that is in the file: holes of a sparse file are zeros. Says whether that is all
     /// of it; with as few looks at the file as are left it may be the front.
-    fn push_data(
+    pub(super) fn push_data(
         &self,
         runs: &mut Vec<Run>,
         extent: Extent,
@@ -180,7 +195,7 @@ impl Stretches {
 /// Data and holes are told apart in steps of so many bytes of addresses, a power of two: no page is cut, and no read is small.
 const GRANULE: u64 = 64 << 10;
 /// As many looks are taken for holes in one survey, each two calls of the system: what lies further on is for the next.
-const MAX_LOOKS: usize = 1024;
+pub(super) const MAX_LOOKS: usize = 1024;
 
 /// How many of the `len` bytes at `offset` stand before the end of a file, where that is known.
 pub(super) fn held(end: Option<u64>, offset: u64, len: u64) -> u64 {
@@ -208,7 +223,7 @@ impl AddressSpace for Stretches {
             return Err(not_in_image(addr));
         };
         let len = buf.len().min(usize::try_from(extent.end() - addr).unwrap_or(usize::MAX));
-        read_file(&*self.file, addr, shift.offset(addr), &mut buf[..len])
+        read_file(self.file.file(), addr, shift.offset(addr), &mut buf[..len])
     }
 
     fn survey(&self, extent: Extent) -> Result<Vec<Run>, ReadError> {
@@ -221,7 +236,7 @@ impl AddressSpace for Stretches {
             }
             let (here, gone) = part.split_at(self.present(part, shift));
             if let Some(here) = here.and_then(|here| here.intersection(extent))
-                && !self.push_data(&mut runs, here, shift, &mut looks)
+                && !self.file.push_data(&mut runs, here, shift, &mut looks)
             {
                 break;
             }
@@ -236,23 +251,8 @@ impl AddressSpace for Stretches {
     }
 }
 
-/// Adds what is known of `part` within `extent`: the first `present` bytes are memory, the rest is not there.
-pub(super) fn push_runs(
-    runs: &mut Vec<Run>,
-    extent: Extent,
-    part: Extent,
-    present: u64,
-    cause: Cause,
-) {
-    let (here, gone) = part.split_at(present);
-    for (piece, presence) in [(here, Presence::Memory), (gone, Presence::Nothing(cause))] {
-        let Some(piece) = piece.and_then(|piece| piece.intersection(extent)) else { continue };
-        push_run(runs, piece, presence);
-    }
-}
-
 /// Adds a run behind the last, or to it.
-fn push_run(runs: &mut Vec<Run>, extent: Extent, presence: Presence) {
+pub(super) fn push_run(runs: &mut Vec<Run>, extent: Extent, presence: Presence) {
     match runs.last_mut() {
         Some(last) if last.presence == presence && last.extent.end() == extent.start() => {
             last.extent = last.extent.hull(extent);
@@ -284,9 +284,9 @@ mod tests {
     use proptest::prelude::*;
 
     /// A file of nothing, with data here and there.
-    struct Sparse(Vec<std::ops::Range<u64>>);
+    struct Holed(Vec<std::ops::Range<u64>>);
 
-    impl ReadAt for Sparse {
+    impl ReadAt for Holed {
         fn size(&self) -> io::Result<u64> {
             Ok(1 << 40)
         }
@@ -315,7 +315,7 @@ mod tests {
             let (first, second) = (first.unwrap(), second.unwrap());
             let shifts = [Shift::new(start, offset), Shift::new(second.start(), offset + (30 << 16))];
             let data: Vec<_> = data.iter().map(|&(at, len)| at..at + len).collect();
-            let file = Arc::new(Sparse(data.clone()));
+            let file = Arc::new(Holed(data.clone()));
             let map = MemoryMap::new(crate::Space::Physical, vec![
                 crate::Region::new(extent, crate::RegionKind::Unknown),
             ]).unwrap();

@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use snap::read::FrameDecoder;
 
-use super::super::stretches::{push_runs, read_file};
+use super::super::stretches::{MAX_LOOKS, Shift, Sparse, push_run, read_file};
 use super::super::{FormatError, Image, Problems, Rigor, not_in_image};
 use super::IDENTIFIER;
 use super::chunks::{FrameChunk, chunks};
 use super::records::{self, Found, Record, at};
 use crate::{
-    AddressSpace, Cause, Extent, Facts, MemoryMap, ReadAt, ReadError, Region, RegionKind, Run,
-    Space,
+    AddressSpace, Cause, Extent, Facts, MemoryMap, Presence, ReadAt, ReadError, Region, RegionKind,
+    Run, Space,
 };
 
 /// Streams whose chunks are known where they stand.
@@ -27,6 +27,7 @@ pub(in super::super) fn open(file: Arc<dyn ReadAt>, rigor: Rigor) -> Result<Imag
     let map = MemoryMap::new(Space::Physical, regions.collect())
         .map_err(|error| at(0, "s_addr").bad(error.to_string()))?
         .joined();
+    let file = Sparse::new(file);
     let space = Records { map, records, parts, file, known: Mutex::default() };
     Ok(Image { space: Box::new(space), facts: Facts::default(), problems })
 }
@@ -40,7 +41,7 @@ struct Records {
     records: Vec<Record>,
     /// Which record has which addresses; ascending.
     parts: Vec<(Extent, usize)>,
-    file: Arc<dyn ReadAt>,
+    file: Sparse,
     known: Mutex<Known>,
 }
 
@@ -52,7 +53,7 @@ impl Records {
             return Arc::clone(chunks);
         }
         let Record { extent, offset, .. } = self.records[index];
-        let found = chunks(&*self.file, offset, extent, Some(offset + stream));
+        let found = chunks(self.file.file(), offset, extent, Some(offset + stream));
         let found = Arc::new(found.chunks);
         let mut known = lock();
         known.truncate(MAX_KNOWN - 1);
@@ -65,7 +66,7 @@ impl Records {
         let chunks = self.chunks(index, stream);
         let first = chunks.partition_point(|chunk| chunk.memory <= within).checked_sub(1)?;
         let (start, end) = (chunks[first].start, self.records[index].offset + stream);
-        let bytes = Bytes { file: &*self.file, at: start, end };
+        let bytes = Bytes { file: self.file.file(), at: start, end };
         let mut stream = FrameDecoder::new(IDENTIFIER.as_slice().chain(bytes));
         let before = within - chunks[first].memory;
         if io::copy(&mut Read::by_ref(&mut stream).take(before), &mut io::sink()).ok()? != before {
@@ -99,7 +100,7 @@ impl AddressSpace for Records {
         let here = here.min(part.end() - addr);
         let len = buf.len().min(usize::try_from(here).unwrap_or(usize::MAX));
         match stream {
-            None => read_file(&*self.file, addr, offset + within, &mut buf[..len]),
+            None => read_file(self.file.file(), addr, offset + within, &mut buf[..len]),
             Some(stream) => self
                 .unpack(index, stream, within, &mut buf[..len])
                 .ok_or(ReadError::Fault { addr, cause: Cause::Damaged }),
@@ -109,13 +110,26 @@ impl AddressSpace for Records {
     fn survey(&self, extent: Extent) -> Result<Vec<Run>, ReadError> {
         let first = self.parts.partition_point(|(part, _)| part.end() <= extent.start());
         let mut runs = Vec::new();
+        let mut looks = MAX_LOOKS;
         for &(part, index) in &self.parts[first..] {
             if part.start() >= extent.end() {
                 break;
             }
-            let Record { extent: whole, held, lost, .. } = self.records[index];
-            let present = held.saturating_sub(part.start() - whole.start());
-            push_runs(&mut runs, extent, part, present, lost);
+            let Record { extent: whole, offset, stream, held, lost } = self.records[index];
+            let (here, gone) = part.split_at(held.saturating_sub(part.start() - whole.start()));
+            if let Some(here) = here.and_then(|here| here.intersection(extent)) {
+                if stream.is_some() {
+                    push_run(&mut runs, here, Presence::Memory);
+                } else {
+                    let shift = Shift::new(whole.start(), offset);
+                    if !self.file.push_data(&mut runs, here, shift, &mut looks) {
+                        break;
+                    }
+                }
+            }
+            if let Some(gone) = gone.and_then(|gone| gone.intersection(extent)) {
+                push_run(&mut runs, gone, Presence::Nothing(lost));
+            }
         }
         match runs.is_empty() {
             true => Err(not_in_image(extent.start())),
