@@ -1,10 +1,16 @@
 //! `memdump convert` and `memdump info` on image files. The images are laid out here by hand.
 
+// Each test uses some of what they have.
+#[allow(dead_code)]
+#[path = "support/looking.rs"]
+mod support;
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use support::{memdump, said};
 use tempfile::TempDir;
 
 const PAGE: u64 = 4096;
@@ -30,16 +36,7 @@ fn memory(start: u64, end: u64) -> Vec<u8> {
 }
 
 fn lime(ranges: &[(u64, u64)]) -> Vec<u8> {
-    let mut image = Vec::new();
-    for &(start, end) in ranges {
-        image.extend(b"EMiL");
-        image.extend(1_u32.to_le_bytes());
-        image.extend(start.to_le_bytes());
-        image.extend((end - 1).to_le_bytes());
-        image.extend([0; 8]);
-        image.extend(memory(start, end));
-    }
-    image
+    ranges.iter().flat_map(|&(start, end)| support::lime(start, &memory(start, end))).collect()
 }
 
 struct Images(TempDir);
@@ -79,14 +76,6 @@ impl Images {
             (fs::read(self.path(one)).unwrap(), fs::read(self.path(other)).unwrap());
         assert!(one_bytes == other_bytes, "{one} and {other} differ");
     }
-}
-
-fn memdump() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_memdump"))
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 #[test]

@@ -1,11 +1,17 @@
 //! `--salvage`: images that are cut short or damaged, through the real command. The images are laid out here by hand, or made by
 //! the command and then damaged.
 
+// Each test uses some of what they have.
+#[allow(dead_code)]
+#[path = "support/looking.rs"]
+mod support;
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use support::{memdump, said};
 use tempfile::TempDir;
 
 const PAGE: usize = 4096;
@@ -17,16 +23,7 @@ fn memory(start: u64, end: u64) -> Vec<u8> {
 }
 
 fn lime(ranges: &[(u64, u64)]) -> Vec<u8> {
-    let mut image = Vec::new();
-    for &(start, end) in ranges {
-        image.extend(b"EMiL");
-        image.extend(1_u32.to_le_bytes());
-        image.extend(start.to_le_bytes());
-        image.extend((end - 1).to_le_bytes());
-        image.extend([0; 8]);
-        image.extend(memory(start, end));
-    }
-    image
+    ranges.iter().flat_map(|&(start, end)| support::lime(start, &memory(start, end))).collect()
 }
 
 struct Images(TempDir);
@@ -66,14 +63,6 @@ impl Images {
         let output = self.run(status, &[&["info", "--json"], arguments].concat());
         serde_json::from_slice(&output.stdout).unwrap()
     }
-}
-
-fn memdump() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_memdump"))
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// What is to be had of the first `len` bytes of the image: pages, the last of them filled up with zeros.
