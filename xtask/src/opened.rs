@@ -256,7 +256,7 @@ fn with_avml(lime: &Path) -> Result<String> {
 }
 
 /// Volatility lists the processes that run in the guest. Without symbol files for the kernel it cannot.
-fn with_volatility(guest: &mut Guest, format: &str, image: &Path) -> Result<String> {
+pub(crate) fn with_volatility(guest: &mut Guest, format: &str, image: &Path) -> Result<String> {
     let release = guest.release.clone();
     let Some(symbols) = volatility::Symbols::find(&release)? else {
         return Ok(format!(

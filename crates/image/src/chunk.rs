@@ -33,7 +33,22 @@ pub enum Content<'a> {
     },
 }
 
-impl Chunk<'_> {
+impl<'a> Chunk<'a> {
+    /// The part at `extent`, which lies within it.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn part(&self, extent: Extent) -> Chunk<'a> {
+        let from = (extent.start() - self.addr) as usize;
+        let len = extent.len();
+        let content = match self.content {
+            Content::Bytes(bytes) => Content::Bytes(&bytes[from..from + len as usize]),
+            Content::Zero { .. } => Content::Zero { len },
+            Content::Hole { cause, .. } => Content::Hole { len, cause },
+        };
+        Chunk { addr: extent.start(), content }
+    }
+
     /// How many bytes of the address space it stands for.
     pub fn len(&self) -> u64 {
         match self.content {

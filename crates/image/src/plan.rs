@@ -9,6 +9,8 @@ pub struct Plan {
     pub map: MemoryMap,
     /// Parts of them that are not taken: they are listed, and have no content in the image.
     pub left_out: ExtentSet,
+    /// Whether much of what is left will turn out to be holes, page by page: what it is used for is asked just before it is read.
+    pub is_thinned: bool,
     /// Parts that are copied before all others.
     pub first: ExtentSet,
     /// The page size of the machine that the memory is of, in bytes: a power of two.
@@ -21,7 +23,7 @@ impl Plan {
     /// A plan to take all of `map`.
     pub fn whole(map: MemoryMap, page_size: u64, facts: Facts) -> Self {
         let (left_out, first) = (ExtentSet::default(), ExtentSet::default());
-        Self { map, left_out, first, page_size, facts }
+        Self { map, left_out, is_thinned: false, first, page_size, facts }
     }
 
     /// The extents to take, in the order of the copy; none reaches over the end of a region.

@@ -160,6 +160,131 @@ fn holes_are_left_out_or_zeros_and_cost_only_themselves() {
     }
 }
 
+/// What came of a plan that is thinned: `cuts` are where chunks end besides, `holes` the frames that are left out.
+fn write_thinned(format: &Format, plan: &Plan, cuts: &[u64], holes: &[u64]) -> Vec<u8> {
+    let mut image = Vec::new();
+    let mut writer = (format.writer)(&mut image);
+    writer.begin(plan).unwrap();
+    let packer = writer.packer();
+    for region in plan.map.regions() {
+        let mut rest = Some(region.extent);
+        while let Some(here) = rest {
+            let at = here.start();
+            let is_hole = |at: u64| holes.contains(&(at / PAGE));
+            let ends = (at / PAGE + 1..=here.end().div_ceil(PAGE))
+                .map(|frame| frame * PAGE)
+                .find(|&end| is_hole(end) != is_hole(at));
+            let cut = cuts.iter().copied().filter(|&cut| cut > at && !is_hole(at)).min();
+            let len = ends.into_iter().chain(cut).min().map_or(here.len(), |end| end - at);
+            let (piece, after) = here.split_at(len);
+            let piece = piece.unwrap();
+            let bytes = bytes_of(piece);
+            if is_hole(at) {
+                let content = Content::Hole { len: piece.len(), cause: Cause::FreePage };
+                writer.chunk(&Chunk { addr: at, content }).unwrap();
+            } else {
+                let chunk = Chunk { addr: at, content: Content::Bytes(&bytes) };
+                match &packer {
+                    Some(packer) => writer.packed(&chunk, packer.pack(at, &bytes).unwrap()),
+                    None => writer.chunk(&chunk),
+                }
+                .unwrap();
+            }
+            rest = after;
+        }
+    }
+    writer.finish("{}").unwrap();
+    drop(writer);
+    image
+}
+
+#[test]
+fn a_page_of_zeros_that_is_left_out_is_zeros_still() {
+    let zeros = extent(0x2000, 0x3000);
+    for name in ["lime", "avml"] {
+        let format = Format::by_name(name).unwrap();
+        let plan = Plan { is_thinned: true, ..plan(Space::Physical, &[(0x1000, 0x3000)]) };
+        let mut image = Vec::new();
+        let mut writer = (format.writer)(&mut image);
+        writer.begin(&plan).unwrap();
+        let content = Content::Hole { len: PAGE, cause: Cause::FreePage };
+        writer.chunk(&Chunk { addr: 0x1000, content }).unwrap();
+        let content = Content::Hole { len: PAGE, cause: Cause::ZeroPage };
+        writer.chunk(&Chunk { addr: zeros.start(), content }).unwrap();
+        writer.finish("{}").unwrap();
+        drop(writer);
+        assert!(read(format, image, zeros).iter().all(|&byte| byte == 0), "{name}");
+    }
+}
+
+#[test]
+fn a_block_of_which_nothing_is_left_is_a_gap_of_avml() {
+    let format = Format::by_name("avml").unwrap();
+    let plan = Plan { is_thinned: true, ..plan(Space::Physical, &[(0x10_0000, 0x40_0000)]) };
+    // A page of the first MiB, and all of the second.
+    let holes: Vec<u64> = (0x110..0x111).chain(0x200..0x300).collect();
+    let image = write_thinned(format, &plan, &[], &holes);
+    let opened = format.open.unwrap()(Arc::new(image.clone()), Rigor::Strict).unwrap();
+    let left = [extent(0x10_0000, 0x20_0000), extent(0x30_0000, 0x40_0000)];
+    assert_eq!(opened.space.map().extents(), left.into_iter().collect());
+    assert!(read(format, image.clone(), left[1]) == bytes_of(left[1]));
+    let page = extent(0x11_0000, 0x11_1000);
+    assert!(read(format, image, page).iter().all(|&byte| byte == 0));
+}
+
+proptest! {
+    #[test]
+    fn what_is_left_out_page_by_page_is_a_gap_of_lime(
+        edges in prop::collection::btree_set(0u64..0x4_0000, 2..8),
+        cuts in prop::collection::vec(0u64..0x4_0000, 0..20),
+        holes in prop::collection::vec(0u64..0x40, 0..30),
+    ) {
+        let edges: Vec<u64> = edges.into_iter().collect();
+        let ranges: Vec<(u64, u64)> =
+            edges.as_chunks::<2>().0.iter().map(|&[start, end]| (start, end)).collect();
+        let format = Format::by_name("lime").unwrap();
+        let plan = Plan { is_thinned: true, ..plan(Space::Physical, &ranges) };
+        let image = write_thinned(format, &plan, &cuts, &holes);
+        prop_assert!(image.len() as u64 <= (format.size)(&plan));
+        let opened = format.open.unwrap()(Arc::new(image.clone()), Rigor::Strict).unwrap();
+        let found = opened.space.map().extents();
+        // All pages that any memory came of, and no others.
+        let taken = plan.map.extents();
+        let frames = taken.iter().flat_map(|all| all.start() / PAGE..all.end().div_ceil(PAGE));
+        let wanted = frames.filter(|frame| !holes.contains(frame));
+        let wanted = wanted.map(|frame| extent(frame * PAGE, (frame + 1) * PAGE)).collect();
+        prop_assert_eq!(&found, &wanted);
+        for page in found.iter().flat_map(|all| (all.start()..all.end()).step_by(PAGE as usize)) {
+            let page = extent(page, page + PAGE);
+            let mut bytes = vec![0; PAGE as usize];
+            for here in taken.within(page) {
+                let from = (here.start() - page.start()) as usize;
+                bytes[from..][..here.len() as usize].copy_from_slice(&bytes_of(here));
+            }
+            prop_assert!(read(format, image.clone(), page) == bytes, "{page}");
+        }
+    }
+
+}
+
+proptest! {
+    // Each has some blocks of 1 MiB.
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn what_was_packed_is_what_is_read(
+        start in 0u64..0x40_0000,
+        len in 1u64..0x28_0000,
+        cuts in prop::collection::vec(0u64..0x80_0000, 0..5),
+    ) {
+        for format in FORMATS.iter().filter(|format| format.compresses) {
+            let plan = plan(Space::Physical, &[(start, start + len)]);
+            let image = write_thinned(format, &plan, &cuts, &[]);
+            let all = extent(start, start + len);
+            prop_assert!(read(format, image, all) == bytes_of(all), "{}", format.name);
+        }
+    }
+}
+
 #[test]
 fn an_image_cut_short_is_an_error_or_a_fault_and_never_wrong_bytes() {
     for format in FORMATS.iter().filter(|format| format.open.is_some()) {

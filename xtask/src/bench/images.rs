@@ -155,7 +155,7 @@ fn less(programs: &[Program]) -> Result<String> {
          format.\n\n| format | left out | size | time | seconds |\n|---|---|---|---|---|\n",
         free.split_whitespace().collect::<Vec<_>>().join(" ")
     );
-    for format in ["raw", "kdump"] {
+    for format in ["raw", "lime", "kdump"] {
         let mut whole = None;
         for left_out in ["", "free", "free,zero,cache,user"] {
             let option = if left_out.is_empty() { "" } else { "--exclude" };

@@ -12,8 +12,8 @@ use super::{Excluded, ManifestArgs, SelectArgs, WriteArgs};
 pub(crate) struct DumpArgs {
     #[command(flatten)]
     pub(crate) select: SelectArgs,
-    /// Leave out memory of these uses, as the kernel knows them at that moment; it is listed, and kdump keeps it apart from
-    /// zeros
+    /// Leave out memory of these uses, as the kernel knows them at that moment; it is listed; kdump keeps it apart from
+    /// zeros, lime has gaps there, avml where a whole MiB is left out; pages of zeros are zeros in both
     #[arg(long, value_name = "WHAT,…", value_delimiter = ',', conflicts_with = "kernel")]
     pub(crate) exclude: Vec<Excluded>,
     /// Where the image goes: a new file, a block device, or - for standard output

@@ -83,6 +83,7 @@ pub(crate) fn run(args: &ConvertArgs) -> anyhow::Result<Exit> {
     } else {
         take_out_gaps(space, &mut plan, format).into_iter().for_each(|gap| known.add(gap));
     }
+    plan.is_thinned = !args.exclude.is_empty();
     let expected = plan.total();
     job.check_room(
         &plan,

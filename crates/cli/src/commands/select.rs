@@ -57,7 +57,7 @@ pub(super) fn open(
     trial: bool,
 ) -> anyhow::Result<Selection> {
     let space = if args.kernel { Space::Kernel } else { Space::Physical };
-    let selection = match image(args)? {
+    let mut selection = match image(args)? {
         Some(opened) => {
             let problems = opened.problems();
             let opened = opened.without(exclude)?;
@@ -72,6 +72,7 @@ pub(super) fn open(
         }
         None => live(args, exclude, space, trial)?,
     };
+    selection.plan.is_thinned = !exclude.is_empty();
     if selection.plan.map.space() != space {
         let found = selection.plan.map.space();
         let hint = if args.kernel { "leave out -k" } else { "use -k" };

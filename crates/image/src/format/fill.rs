@@ -52,6 +52,20 @@ impl<'a> SpanWriter<'a> {
         Ok(())
     }
 
+    /// As [`chunk`](Self::chunk), of memory that no span was set for: it goes into what is left of the last, and into a new one, which
+    /// ends on a border of pages.
+    pub(super) fn chunk_of_its_own(&mut self, chunk: &Chunk<'_>, page: u64) -> io::Result<()> {
+        let mut extent = Extent::with_len(chunk.addr, chunk.len()).map_err(io::Error::other)?;
+        if let Some(rest) = self.rest.filter(|rest| rest.contains(extent.start())) {
+            let (here, after) = extent.split_at(rest.end() - extent.start());
+            self.chunk(&chunk.part(here.unwrap_or(extent)))?;
+            let Some(after) = after else { return Ok(()) };
+            extent = after;
+        }
+        self.ahead.push_back(extent.align_outward(page));
+        self.chunk(&chunk.part(extent))
+    }
+
     /// Fills up what no chunk came for, to the end of the last span.
     pub(super) fn finish(&mut self) -> io::Result<()> {
         while self.fill_rest()? {}

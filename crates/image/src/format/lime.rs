@@ -9,7 +9,7 @@ use std::io;
 
 use super::fill::SpanWriter;
 use super::{Format, Holes, ImageWriter, avml};
-use crate::{Chunk, Extent, ExtentSet, Plan, Space};
+use crate::{Cause, Chunk, Content, Extent, ExtentSet, Plan, Space};
 
 pub(super) const FORMAT: Format = Format {
     name: "lime",
@@ -19,11 +19,16 @@ pub(super) const FORMAT: Format = Format {
     holds: |space| space == Space::Physical,
     size: |plan| {
         let spans = spans(plan);
-        spans.total() + spans.as_slice().len() as u64 * HEADER_LEN
+        // Of a plan that is thinned, no less than a page has a record.
+        let records = match plan.is_thinned {
+            true => spans.total() / plan.page_size,
+            false => spans.as_slice().len() as u64,
+        };
+        spans.total() + records * HEADER_LEN
     },
     compresses: false,
     elides_zeros: false,
-    writer: |output| Box::new(Writer(SpanWriter::new(output, header))),
+    writer: |output| Box::new(Writer { spans: SpanWriter::new(output, header), thinned: None }),
     open: Some(avml::open),
     magics: &[&MAGIC],
 };
@@ -54,19 +59,31 @@ pub(super) fn record(magic: [u8; 4], version: u32, span: Extent) -> Vec<u8> {
     header
 }
 
-struct Writer<'a>(SpanWriter<'a>);
+struct Writer<'a> {
+    spans: SpanWriter<'a>,
+    /// The page size of a plan that is thinned: what comes has a record of its own then, and holes have none.
+    thinned: Option<u64>,
+}
 
 impl ImageWriter for Writer<'_> {
     fn begin(&mut self, plan: &Plan) -> io::Result<()> {
-        self.0.begin(spans(plan).iter());
+        match plan.is_thinned {
+            true => self.thinned = Some(plan.page_size),
+            false => self.spans.begin(spans(plan).iter()),
+        }
         Ok(())
     }
 
     fn chunk(&mut self, chunk: &Chunk<'_>) -> io::Result<()> {
-        self.0.chunk(chunk)
+        match (self.thinned, chunk.content) {
+            (None, _) => self.spans.chunk(chunk),
+            // Zeros are zeros: Volatility loses what reaches into a page that is not there.
+            (Some(_), Content::Hole { cause, .. }) if cause != Cause::ZeroPage => Ok(()),
+            (Some(page), _) => self.spans.chunk_of_its_own(chunk, page),
+        }
     }
 
     fn finish(&mut self, _: &str) -> io::Result<()> {
-        self.0.finish()
+        self.spans.finish()
     }
 }

@@ -15,7 +15,7 @@ use super::super::packed::{Packed, Packer, Part};
 use super::super::{ImageWriter, Output, lime};
 use super::pack::{BlockPacker, CHUNK_OVERHEAD, Chunks, MIN_CHUNK_LEN};
 use super::{CHUNK_LEN, IDENTIFIER, MAGIC, MAX_RECORD_LEN, TRAILER_LEN, VERSION, blocks};
-use crate::{Chunk, Content, Extent, ExtentSet, Plan};
+use crate::{Cause, Chunk, Content, Extent, ExtentSet, Plan};
 
 pub(super) struct Writer<'a> {
     output: &'a mut dyn Output,
@@ -27,6 +27,10 @@ pub(super) struct Writer<'a> {
     block: Option<Extent>,
     /// Its memory so far.
     memory: Vec<u8>,
+    /// Whether anything but holes is in it.
+    has_content: bool,
+    /// Whether a block of holes is left out.
+    is_thinned: bool,
     /// The record that is not ended.
     record: Option<Record>,
     /// Bytes written.
@@ -56,6 +60,8 @@ impl<'a> Writer<'a> {
             ahead: VecDeque::new(),
             block: None,
             memory: Vec::new(),
+            has_content: false,
+            is_thinned: false,
             record: None,
             len: 0,
         }
@@ -63,12 +69,18 @@ impl<'a> Writer<'a> {
 
     /// Writes the present block, filled up with zeros, and begins the next; whether there is one.
     fn next_block(&mut self) -> io::Result<bool> {
-        if let Some(block) = self.block.take() {
+        let is_wanted = |block: Extent| {
+            let is_announced =
+                |record: &Record| record.until.is_some_and(|end| end > block.start());
+            self.has_content || !self.is_thinned || self.record.as_ref().is_some_and(is_announced)
+        };
+        if let Some(block) = self.block.take().filter(|block| is_wanted(*block)) {
             self.memory.resize(block.len() as usize, 0);
             let chunks = compress(&self.memory)?;
             self.put_record(Record::new(block, &self.memory, chunks))?;
-            self.memory.clear();
         }
+        self.memory.clear();
+        self.has_content = false;
         self.block = self.ahead.pop_front();
         Ok(self.block.is_some())
     }
@@ -182,6 +194,8 @@ impl<'a> Writer<'a> {
                 continue;
             }
             self.memory.resize((here.start() - block.start()) as usize, 0);
+            self.has_content |=
+                !matches!(chunk.content, Content::Hole { cause, .. } if cause != Cause::ZeroPage);
             match bytes {
                 Some(bytes) => self.memory.extend_from_slice(&bytes[done..done + now]),
                 None => self.memory.resize(self.memory.len() + now, 0),
@@ -193,6 +207,7 @@ impl<'a> Writer<'a> {
 
 impl ImageWriter for Writer<'_> {
     fn begin(&mut self, plan: &Plan) -> io::Result<()> {
+        self.is_thinned = plan.is_thinned;
         self.spans = lime::spans(plan);
         self.ahead = self.spans.iter().flat_map(blocks).collect();
         self.next_block().map(drop)

@@ -122,18 +122,6 @@ impl ImageWriter for Writer<'_> {
     }
 }
 
-/// A piece of a chunk.
-fn content_of<'c>(chunk: &Chunk<'c>, piece: Extent) -> Content<'c> {
-    let from = piece.start() - chunk.addr;
-    match chunk.content {
-        Content::Bytes(bytes) => {
-            Content::Bytes(&bytes[from as usize..(from + piece.len()) as usize])
-        }
-        Content::Zero { .. } => Content::Zero { len: piece.len() },
-        Content::Hole { cause, .. } => Content::Hole { len: piece.len(), cause },
-    }
-}
-
 impl Writer<'_> {
     /// What `begin` set.
     fn state(&mut self) -> io::Result<&mut State> {
@@ -156,15 +144,15 @@ impl Writer<'_> {
             None => extent.split_at(state.page - extent.start() % state.page),
         };
         if let Some(before) = before {
-            self.part(before, content_of(chunk, before))?;
+            self.part(before, chunk.part(before).content)?;
         }
         if let Some(whole) = whole {
             let page = self.state()?.page;
             let (first, count) = (whole.start() / page, whole.len() / page);
-            self.frames(first, count, content_of(chunk, whole), packed)?;
+            self.frames(first, count, chunk.part(whole).content, packed)?;
         }
         if let Some(after) = after {
-            self.part(after, content_of(chunk, after))?;
+            self.part(after, chunk.part(after).content)?;
         }
         Ok(())
     }
