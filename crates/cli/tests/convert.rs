@@ -63,6 +63,15 @@ impl Images {
         assert_eq!(output.status.code(), Some(0), "{from} to {to}: {}", said(&output));
     }
 
+    /// Makes `damaged.avml`, of which a byte is another.
+    fn damaged(&self) {
+        self.convert("first.lime", "image.avml", &[]);
+        let mut image = fs::read(self.path("image.avml")).unwrap();
+        let middle = image.len() / 2;
+        image[middle] ^= 0x55;
+        fs::write(self.path("damaged.avml"), &image).unwrap();
+    }
+
     fn info(&self, name: &str, arguments: &[&str]) -> Value {
         let mut command = memdump();
         command.args(["info", "--json"]).arg(self.path(name)).args(arguments);
@@ -159,11 +168,7 @@ fn the_same_format_is_passed_on_byte_for_byte() {
 #[test]
 fn damage_is_found_and_costs_what_is_damaged() {
     let images = Images::new();
-    images.convert("first.lime", "image.avml", &[]);
-    let mut image = fs::read(images.path("image.avml")).unwrap();
-    let middle = image.len() / 2;
-    image[middle] ^= 0x55;
-    fs::write(images.path("damaged.avml"), &image).unwrap();
+    images.damaged();
     let info = images.info("damaged.avml", &["--scan"]);
     let damage = info["damage"].as_array().unwrap();
     assert_eq!(damage.len(), 1, "{damage:?}");
@@ -177,11 +182,7 @@ fn damage_is_found_and_costs_what_is_damaged() {
 #[test]
 fn what_an_image_has_no_content_for_is_a_gap_where_the_format_can_say_so() {
     let images = Images::new();
-    images.convert("first.lime", "image.avml", &[]);
-    let mut image = fs::read(images.path("image.avml")).unwrap();
-    let middle = image.len() / 2;
-    image[middle] ^= 0x55;
-    fs::write(images.path("damaged.avml"), &image).unwrap();
+    images.damaged();
     let output = images.try_convert("damaged.avml", "lost.kdump", &[]);
     assert_eq!(output.status.code(), Some(3), "{}", said(&output));
     let damage = &images.info("damaged.avml", &["--scan"])["damage"][0];

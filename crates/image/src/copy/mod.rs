@@ -1,7 +1,7 @@
 //! The copy: the one loop that takes memory out of an address space and hands it to a writer.
 //!
-//! Reader threads take blocks of the plan, each into a buffer of its own; the calling thread puts
-//! them in order and writes. A reader takes a free buffer *before* it takes a block, so the block
+//! Reader threads take blocks of the plan, each into a buffer of its own, and compress them where the
+//! format does; the calling thread puts them in order and writes. A reader takes a free buffer *before* it takes a block, so the block
 //! that is due next always has one and the loop cannot stall. Memory in use is the buffers,
 //! whatever the size of the machine.
 //!

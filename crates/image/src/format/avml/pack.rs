@@ -29,9 +29,9 @@ pub(super) struct BlockPacker {
 impl Packer for BlockPacker {
     /// A part for each block that has any of the memory; one that has not all of its own is empty.
     fn pack(&self, addr: u64, bytes: &[u8]) -> io::Result<Packed> {
-        // Room for what is worth being packed.
-        let mut packed = Packed { bytes: Vec::with_capacity(bytes.len()), parts: Vec::new() };
-        let mut chunks = Chunks::new();
+        let mut packed = Packed::default();
+        // Of many short pieces none is a block.
+        let mut chunks = None;
         let (mut at, mut rest) = (addr, bytes);
         while let Some(span) = self.spans.find(at).filter(|_| !rest.is_empty()) {
             let block = block_at(span, at);
@@ -39,7 +39,8 @@ impl Packer for BlockPacker {
             let (here, after) = rest.split_at(len);
             let before = packed.bytes.len();
             if len as u64 == block.len() {
-                chunks.push(here, &mut packed.bytes)?;
+                packed.bytes.reserve(len);
+                chunks.get_or_insert_with(Chunks::new).push(here, &mut packed.bytes)?;
             }
             packed.parts.push(Part { len: (packed.bytes.len() - before) as u32, flags: 0 });
             at = block.end();
