@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use support::{json_lines, lime, printed, run, said};
+use support::{json_lines, lime, memdump, printed, run, said};
 use tempfile::TempDir;
 
 const TIB: u64 = 1 << 40;
@@ -59,6 +59,22 @@ fn a_tebibyte_of_holes_is_looked_at_within_seconds() {
     let summary = &json_lines(&output).pop().unwrap()["summary"];
     assert_eq!([&summary["changed_bytes"], &summary["added"], &summary["gone"]], [3, 0, 0]);
     assert!(before.elapsed() < LIMIT, "{:?}", before.elapsed());
+}
+
+#[test]
+fn how_much_is_left_is_not_held_against_a_short_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("huge.lime");
+    let mut image = lime(0, &[7; 4096]);
+    // The record says that it goes on for a TiB of holes, more than there is room for.
+    image[16..24].copy_from_slice(&(TIB - 1).to_le_bytes());
+    fs::write(&path, &image).unwrap();
+    File::options().write(true).open(&path).unwrap().set_len(TIB + 32).unwrap();
+    let out = folder.path().join("less.lime");
+    let output =
+        memdump().args(["convert", "--exclude", "zero"]).args([&path, &out]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(fs::metadata(&out).unwrap().len() / TIB, 1);
 }
 
 /// The same bytes twice: with holes and without.

@@ -33,6 +33,14 @@ pub enum Content<'a> {
     },
 }
 
+impl Content<'_> {
+    /// Whether there is nothing, not even zeros: a page of zeros that is left out is as good as one that is written, and Volatility
+    /// loses what reaches into a page that is not there.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Content::Hole { cause, .. } if *cause != Cause::ZeroPage)
+    }
+}
+
 impl<'a> Chunk<'a> {
     /// The part at `extent`, which lies within it.
     ///

@@ -50,8 +50,8 @@ pub(crate) struct ConvertArgs {
     /// Only regions of this kind, as `info` names them
     #[arg(long, value_name = "KIND")]
     pub(crate) kind: Vec<String>,
-    /// Leave out memory of these uses, as the kernel's page structures in the image tell them; it is listed; kdump keeps it
-    /// apart from zeros, elf, lime and avml have gaps there; pages of zeros are zeros in all of them
+    /// Leave out memory of these uses, as the kernel's page structures in the image tell them; it is listed. kdump keeps it
+    /// apart from zeros; raw, elf, lime and avml leave it out; in padded zeros stand there. Pages of zeros stay, but in raw
     #[arg(long, value_name = "WHAT,…", value_delimiter = ',')]
     pub(crate) exclude: Vec<Excluded>,
     /// Write such a map of the new image

@@ -12,8 +12,8 @@ use super::{Excluded, ManifestArgs, SelectArgs, WriteArgs};
 pub(crate) struct DumpArgs {
     #[command(flatten)]
     pub(crate) select: SelectArgs,
-    /// Leave out memory of these uses, as the kernel knows them at that moment; it is listed; kdump keeps it apart from
-    /// zeros, lime has gaps there, avml where a whole MiB is left out; pages of zeros are zeros in both
+    /// Leave out memory of these uses, as the kernel knows them at that moment; it is listed. kdump keeps it apart from
+    /// zeros; raw and lime leave it out, avml where that is a whole MiB; else zeros stand there. Pages of zeros stay in lime and avml
     #[arg(long, value_name = "WHAT,…", value_delimiter = ',', conflicts_with = "kernel")]
     pub(crate) exclude: Vec<Excluded>,
     /// Where the image goes: a new file, a block device, or - for standard output

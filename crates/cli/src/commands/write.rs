@@ -68,14 +68,15 @@ impl Job {
         }
     }
 
-    /// A short disk is known before the start. `expected` bytes of memory are taken, and `advice` says how to take less.
+    /// A short disk is known before the start, unless it only turns out how much is left to take. `expected` bytes of memory are
+    /// taken, and `advice` says how to take less.
     pub(super) fn check_room(
         &self,
         plan: &Plan,
         expected: u64,
         advice: &str,
     ) -> anyhow::Result<()> {
-        if self.codec.is_some() || self.format.compresses {
+        if self.codec.is_some() || self.format.compresses || plan.is_thinned {
             return Ok(());
         }
         let needed = match self.format.holes {

@@ -9,7 +9,7 @@ use std::io;
 
 use super::fill::SpanWriter;
 use super::{Format, Holes, ImageWriter, avml};
-use crate::{Cause, Chunk, Content, Extent, ExtentSet, Plan, Space};
+use crate::{Chunk, Extent, ExtentSet, Plan, Space};
 
 pub(super) const FORMAT: Format = Format {
     name: "lime",
@@ -75,11 +75,10 @@ impl ImageWriter for Writer<'_> {
     }
 
     fn chunk(&mut self, chunk: &Chunk<'_>) -> io::Result<()> {
-        match (self.thinned, chunk.content) {
-            (None, _) => self.spans.chunk(chunk),
-            // Zeros are zeros: Volatility loses what reaches into a page that is not there.
-            (Some(_), Content::Hole { cause, .. }) if cause != Cause::ZeroPage => Ok(()),
-            (Some(page), _) => self.spans.chunk_of_its_own(chunk, page),
+        match self.thinned {
+            None => self.spans.chunk(chunk),
+            Some(_) if chunk.content.is_missing() => Ok(()),
+            Some(page) => self.spans.chunk_of_its_own(chunk, page),
         }
     }
 

@@ -15,7 +15,7 @@ use super::super::packed::{Packed, Packer, Part};
 use super::super::{ImageWriter, Output, lime};
 use super::pack::{BlockPacker, CHUNK_OVERHEAD, Chunks, MIN_CHUNK_LEN};
 use super::{CHUNK_LEN, IDENTIFIER, MAGIC, MAX_RECORD_LEN, TRAILER_LEN, VERSION, blocks};
-use crate::{Cause, Chunk, Content, Extent, ExtentSet, Plan};
+use crate::{Chunk, Content, Extent, ExtentSet, Plan};
 
 pub(super) struct Writer<'a> {
     output: &'a mut dyn Output,
@@ -194,8 +194,7 @@ impl<'a> Writer<'a> {
                 continue;
             }
             self.memory.resize((here.start() - block.start()) as usize, 0);
-            self.has_content |=
-                !matches!(chunk.content, Content::Hole { cause, .. } if cause != Cause::ZeroPage);
+            self.has_content |= !chunk.content.is_missing();
             match bytes {
                 Some(bytes) => self.memory.extend_from_slice(&bytes[done..done + now]),
                 None => self.memory.resize(self.memory.len() + now, 0),
