@@ -20,10 +20,12 @@ mod facts;
 pub mod format;
 pub mod manifest;
 mod map;
+mod output;
 mod page_tables;
 mod plan;
 mod read_at;
 mod space;
+mod view;
 mod zero;
 
 /// How the copy reads: for whoever looks at memory without copying it.
@@ -32,13 +34,17 @@ pub mod blocks {
 }
 
 pub use chunk::{Cause, Chunk, Content, Hole};
-pub use copy::{CopyError, CopyOptions, Observer, Summary, Timeline, TimelineEntry, Totals, copy};
+pub use copy::{
+    CopyError, CopyOptions, HoleList, Observer, Summary, Timeline, TimelineEntry, copy,
+};
 pub use exclude::{Exclude, Excluding, PageUse, PageUses};
 pub use extent::{Extent, ExtentError, ExtentSet};
-pub use facts::{Facts, Process, Thread, VmCoreInfo, XsaveComponent};
+pub use facts::{Facts, ProcessFacts, Thread, VmCoreInfo, XsaveComponent};
 pub use map::{Backing, MapError, Mapping, MemoryMap, Permissions, Region, RegionKind, Space};
+pub use output::Output;
 pub use page_tables::{PageTables, PageTablesError, Translation};
 pub use plan::Plan;
 pub use read_at::ReadAt;
 pub use space::{AddressSpace, Presence, ReadError, Run};
+pub use view::View;
 pub use zero::is_zero;

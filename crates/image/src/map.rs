@@ -179,23 +179,23 @@ pub struct Region {
     /// Where its first byte stands in the other space of the same machine: the direct-map address
     /// of physical memory, the physical address of kernel memory that is contiguous there. The
     /// whole region is shifted by the same distance.
-    pub counterpart: Option<u64>,
+    pub alias: Option<u64>,
     /// In a process: its mapping. Such regions stay apart also where one continues another.
     pub mapping: Option<Mapping>,
 }
 
 impl Region {
-    /// A region with no label, no counterpart and no mapping.
+    /// A region with no label, no alias and no mapping.
     pub fn new(extent: Extent, kind: RegionKind) -> Self {
-        Self { extent, kind, label: String::new(), counterpart: None, mapping: None }
+        Self { extent, kind, label: String::new(), alias: None, mapping: None }
     }
 
-    /// The part of it inside `window`, its counterpart and file offset moved along.
+    /// The part of it inside `window`, its alias and file offset moved along.
     pub fn clip(&self, window: Extent) -> Option<Region> {
         let extent = self.extent.intersection(window)?;
         let shift = extent.start() - self.extent.start();
         let mut region = Region { extent, ..self.clone() };
-        region.counterpart = self.counterpart.map(|address| address.wrapping_add(shift));
+        region.alias = self.alias.map(|address| address.wrapping_add(shift));
         if let Some(backing) = region.mapping.as_mut().and_then(|mapping| mapping.backing.as_mut())
         {
             backing.offset = backing.offset.wrapping_add(shift);
@@ -205,13 +205,13 @@ impl Region {
 
     /// Whether `next` goes on where this ends, in both spaces, and is of the same sort.
     fn continues_in(&self, next: &Region) -> bool {
-        let counterparts_meet = match (self.counterpart, next.counterpart) {
+        let aliases_meet = match (self.alias, next.alias) {
             (Some(here), Some(there)) => here.wrapping_add(self.extent.len()) == there,
             (None, None) => true,
             _ => false,
         };
         self.extent.end() == next.extent.start()
-            && counterparts_meet
+            && aliases_meet
             && self.kind == next.kind
             && self.label == next.label
             && self.mapping.is_none()
@@ -279,7 +279,7 @@ impl MemoryMap {
     /// whatever they are for.
     pub fn joined(&self) -> MemoryMap {
         let plain = self.regions.iter().map(|region| Region {
-            counterpart: region.counterpart,
+            alias: region.alias,
             ..Region::new(region.extent, RegionKind::Unknown)
         });
         MemoryMap { space: self.space, regions: join(plain.collect()) }
@@ -330,9 +330,9 @@ fn join(mut regions: Vec<Region>) -> Vec<Region> {
 mod tests {
     use super::*;
 
-    fn region(start: u64, end: u64, counterpart: Option<u64>) -> Region {
+    fn region(start: u64, end: u64, alias: Option<u64>) -> Region {
         let extent = Extent::half_open(start, end).unwrap();
-        Region { counterpart, ..Region::new(extent, RegionKind::Ram) }
+        Region { alias, ..Region::new(extent, RegionKind::Ram) }
     }
 
     #[test]
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_moves_the_counterpart_along() {
+    fn a_cut_moves_the_alias_along() {
         let map =
             MemoryMap::new(Space::Physical, vec![region(0x1000, 0x5000, Some(0xf000))]).unwrap();
         let hole = [Extent::half_open(0x2000, 0x3000).unwrap()].into_iter().collect();

@@ -40,6 +40,40 @@ pub trait AddressSpace: Send + Sync {
         let len = usize::try_from(run.extent.len()).unwrap_or(usize::MAX).min(buf.len());
         self.read_at(run.extent.start(), &mut buf[..len])
     }
+
+    /// Fills `buf` with the bytes from `addr` on, in as many reads as that takes.
+    ///
+    /// # Errors
+    /// As [`read_at`](Self::read_at), where any of the bytes cannot be read. A fault names the first address from which nothing
+    /// could be read; `buf` holds what stands before it.
+    fn read_exact(&self, addr: u64, buf: &mut [u8]) -> Result<(), ReadError> {
+        let mut done = 0;
+        while done < buf.len() {
+            let Some(at) = addr.checked_add(done as u64) else {
+                return Err(ReadError::Fault { addr: u64::MAX, cause: Cause::NotOffered });
+            };
+            match self.read_at(at, &mut buf[done..]) {
+                Ok(0) => return Err(ReadError::Io(io::ErrorKind::UnexpectedEof.into())),
+                Ok(read) => done += read,
+                Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// The unsigned number of `len` bytes, from 1 to 8, that stands at `addr`, the lowest byte first.
+    ///
+    /// # Errors
+    /// As [`read_exact`](Self::read_exact).
+    ///
+    /// # Panics
+    /// When `len` is more than 8.
+    fn read_word(&self, addr: u64, len: usize) -> Result<u64, ReadError> {
+        let mut word = [0; 8];
+        self.read_exact(addr, &mut word[..len])?;
+        Ok(u64::from_le_bytes(word))
+    }
 }
 
 /// A space that others hold too.

@@ -6,9 +6,9 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use laid_out::{avml_record as record, record_header as header};
-use memdump_image::format::{Format, Output, Rigor};
+use memdump_image::format::{Format, OpenMode};
 use memdump_image::{
-    Chunk, Content, Extent, Facts, MemoryMap, Plan, ReadError, Region, RegionKind, Space,
+    Chunk, Content, Extent, Facts, MemoryMap, Output, Plan, ReadError, Region, RegionKind, Space,
 };
 use proptest::prelude::*;
 
@@ -79,7 +79,7 @@ fn write_to(output: &mut dyn Output, plan: &Plan, parts: &[(u64, &[u8])]) {
 }
 
 fn read(image: &[u8], addr: u64, len: usize) -> Result<Vec<u8>, ReadError> {
-    let opened = avml().open.unwrap()(Arc::new(image.to_vec()), Rigor::Strict).unwrap();
+    let opened = avml().open.unwrap()(Arc::new(image.to_vec()), OpenMode::Strict).unwrap();
     let mut bytes = vec![0; len];
     let mut done = 0;
     while done < len {
@@ -254,7 +254,7 @@ fn damage_is_found_where_it_is() {
     // Cut short, it is no record any more.
     for len in (1..image.len()).step_by(97) {
         let error =
-            avml().open.unwrap()(Arc::new(image[..len].to_vec()), Rigor::Strict).err().unwrap();
+            avml().open.unwrap()(Arc::new(image[..len].to_vec()), OpenMode::Strict).err().unwrap();
         assert!(error.to_string().contains("avml image"), "{error}");
     }
 }

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use memdump_image::format::{Format, RECORD_LEN, Rigor, note};
+use memdump_image::format::{Format, OpenMode, RECORD_LEN, note};
 use memdump_image::{
     Backing, Chunk, Content, Extent, ExtentSet, Facts, Mapping, MemoryMap, Permissions, Plan,
-    Process, Region, RegionKind, Space, Thread, XsaveComponent,
+    ProcessFacts, Region, RegionKind, Space, Thread, XsaveComponent,
 };
 
 const PAGE: u64 = 4096;
@@ -44,7 +44,7 @@ fn thread(tid: u32) -> Thread {
 }
 
 fn plan(regions: Vec<Region>) -> Plan {
-    let process = Process {
+    let process = ProcessFacts {
         pid: 1234,
         ppid: 1,
         pgrp: 1200,
@@ -59,7 +59,7 @@ fn plan(regions: Vec<Region>) -> Plan {
         auxv: vec![6, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0],
         threads: vec![thread(1234), thread(1235)],
         xsave_layout: vec![XsaveComponent { number: 2, size: 256, offset: 576 }],
-        ..Process::default()
+        ..ProcessFacts::default()
     };
     let facts =
         Facts { machine: Some("x86_64".into()), process: Some(process), ..Facts::default() };
@@ -210,7 +210,7 @@ fn what_is_copied_first_stands_first() {
     assert_eq!(image[offsets[3] as usize], 0x00);
     assert_eq!(image[offsets[1] as usize + 2 * PAGE as usize], 0x02);
     let opened =
-        Format::by_name("elf").unwrap().open.unwrap()(Arc::new(image), Rigor::Strict).unwrap();
+        Format::by_name("elf").unwrap().open.unwrap()(Arc::new(image), OpenMode::Strict).unwrap();
     let mut byte = [0];
     opened.space.read_at(0x70_3fff, &mut byte).unwrap();
     assert_eq!(byte[0], 0x03);
@@ -240,7 +240,7 @@ fn more_than_65534_mappings_are_numbered_by_the_section_header() {
     let section = field(&image, 40, 8) as usize;
     assert_eq!(field(&image, section + 44, 4), 70_002);
     let opened =
-        Format::by_name("elf").unwrap().open.unwrap()(Arc::new(image), Rigor::Strict).unwrap();
+        Format::by_name("elf").unwrap().open.unwrap()(Arc::new(image), OpenMode::Strict).unwrap();
     assert_eq!(opened.space.map().space(), Space::Process(1234));
     assert_eq!(opened.space.map().regions().len(), 500);
 }
@@ -307,7 +307,7 @@ fn a_core_of_32_bits_is_read() {
     (1..=5).for_each(|page| file.extend([page; 4096]));
 
     let opened =
-        Format::by_name("elf").unwrap().open.unwrap()(Arc::new(file), Rigor::Strict).unwrap();
+        Format::by_name("elf").unwrap().open.unwrap()(Arc::new(file), OpenMode::Strict).unwrap();
     assert_eq!(opened.facts.machine.as_deref(), Some("i686"));
     let process = opened.facts.process.as_ref().unwrap();
     assert!(process.is_32_bit);

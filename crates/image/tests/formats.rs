@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use memdump_image::format::{FORMATS, Format, Holes, Rigor, note, with_map};
+use memdump_image::format::{FORMATS, Format, Holes, OpenMode, note, with_map};
 use memdump_image::{
-    Cause, Chunk, Content, Extent, Facts, MemoryMap, Plan, Process, ReadError, Region, RegionKind,
-    Space, VmCoreInfo,
+    Cause, Chunk, Content, Extent, Facts, MemoryMap, Plan, ProcessFacts, ReadError, Region,
+    RegionKind, Space, VmCoreInfo,
 };
 use proptest::prelude::*;
 
@@ -21,7 +21,7 @@ fn extent(start: u64, end: u64) -> Extent {
 
 fn plan(space: Space, ranges: &[(u64, u64)]) -> Plan {
     let regions = ranges.iter().map(|&(start, end)| Region {
-        counterpart: match space {
+        alias: match space {
             Space::Physical => Some(DIRECT_MAP + start),
             Space::Kernel | Space::Process(_) => None,
         },
@@ -30,7 +30,7 @@ fn plan(space: Space, ranges: &[(u64, u64)]) -> Plan {
     let vmcoreinfo = VmCoreInfo::new(b"OSRELEASE=6.1.0\nPAGESIZE=4096\n".to_vec());
     let machine = Some("x86_64".to_owned());
     let process = match space {
-        Space::Process(pid) => Some(Process { pid, ..Process::default() }),
+        Space::Process(pid) => Some(ProcessFacts { pid, ..ProcessFacts::default() }),
         _ => None,
     };
     let vmcoreinfo = vmcoreinfo.filter(|_| process.is_none());
@@ -78,7 +78,7 @@ fn write(format: &Format, plan: &Plan, holes: &[Extent]) -> Vec<u8> {
 
 /// Reads all of `wanted` out of an image.
 fn read(format: &Format, image: Vec<u8>, wanted: Extent) -> Vec<u8> {
-    let image = format.open.unwrap()(Arc::new(image), Rigor::Strict).unwrap();
+    let image = format.open.unwrap()(Arc::new(image), OpenMode::Strict).unwrap();
     let mut bytes = vec![0; wanted.len() as usize];
     let mut done = 0;
     while done < bytes.len() {
@@ -119,7 +119,7 @@ fn what_is_written_is_read_back_with_its_map_and_facts() {
                 continue;
             }
             assert_eq!(Format::detect(&image).unwrap().name, format.name);
-            let opened = format.open.unwrap()(Arc::new(image), Rigor::Strict).unwrap();
+            let opened = format.open.unwrap()(Arc::new(image), OpenMode::Strict).unwrap();
             assert_eq!(opened.space.map().extents(), plan.map.extents(), "{}", format.name);
             if format.name == "elf" {
                 assert_eq!(opened.space.map().space(), space);
@@ -143,7 +143,7 @@ fn holes_are_left_out_or_zeros_and_cost_only_themselves() {
                 assert!(image == expected.concat(), "{}", format.name);
             }
             Holes::Kept => {
-                let opened = format.open.unwrap()(Arc::new(image), Rigor::Strict).unwrap();
+                let opened = format.open.unwrap()(Arc::new(image), OpenMode::Strict).unwrap();
                 let mut bytes = vec![0; 0x1000];
                 let found = opened.space.read_at(hole.start(), &mut bytes);
                 assert!(matches!(found, Err(ReadError::Fault { .. })), "{}", format.name);
@@ -224,7 +224,7 @@ fn a_block_of_which_nothing_is_left_is_a_gap_of_avml() {
     // A page of the first MiB, and all of the second.
     let holes: Vec<u64> = (0x110..0x111).chain(0x200..0x300).collect();
     let image = write_thinned(format, &plan, &[], &holes);
-    let opened = format.open.unwrap()(Arc::new(image.clone()), Rigor::Strict).unwrap();
+    let opened = format.open.unwrap()(Arc::new(image.clone()), OpenMode::Strict).unwrap();
     let left = [extent(0x10_0000, 0x20_0000), extent(0x30_0000, 0x40_0000)];
     assert_eq!(opened.space.map().extents(), left.into_iter().collect());
     assert!(read(format, image.clone(), left[1]) == bytes_of(left[1]));
@@ -246,7 +246,7 @@ proptest! {
         let plan = Plan { is_thinned: true, ..plan(Space::Physical, &ranges) };
         let image = write_thinned(format, &plan, &cuts, &holes);
         prop_assert!(image.len() as u64 <= (format.size)(&plan));
-        let opened = format.open.unwrap()(Arc::new(image.clone()), Rigor::Strict).unwrap();
+        let opened = format.open.unwrap()(Arc::new(image.clone()), OpenMode::Strict).unwrap();
         let found = opened.space.map().extents();
         // All pages that any memory came of, and no others.
         let taken = plan.map.extents();
@@ -291,7 +291,8 @@ fn an_image_cut_short_is_an_error_or_a_fault_and_never_wrong_bytes() {
         let plan = plan_for(format, RANGES);
         let image = write(format, &plan, &[]);
         for len in 0..image.len() {
-            let Ok(opened) = format.open.unwrap()(Arc::new(image[..len].to_vec()), Rigor::Strict)
+            let Ok(opened) =
+                format.open.unwrap()(Arc::new(image[..len].to_vec()), OpenMode::Strict)
             else {
                 continue;
             };
@@ -371,7 +372,7 @@ fn elf_numbers_more_than_65534_segments_by_the_section_header() {
     assert_eq!(image[56..58], [0xff, 0xff]); // e_phnum
     let section = u64::from_le_bytes(image[40..48].try_into().unwrap()) as usize;
     assert_eq!(image[section + 44..section + 48], 70_001_u32.to_le_bytes()); // sh_info
-    let opened = format.open.unwrap()(Arc::new(image), Rigor::Strict).unwrap();
+    let opened = format.open.unwrap()(Arc::new(image), OpenMode::Strict).unwrap();
     assert_eq!(opened.space.map().extents(), plan.map.extents());
 }
 
@@ -381,7 +382,8 @@ fn notes_of_the_source_are_kept_whole() {
     let own = [note("CORE", 1, &[7; 336]), note("VMCOREINFO", 0, b"OSRELEASE=9\n")].concat();
     plan.facts.elf_notes = Some(own.clone());
     let format = Format::by_name("elf").unwrap();
-    let opened = format.open.unwrap()(Arc::new(write(format, &plan, &[])), Rigor::Strict).unwrap();
+    let opened =
+        format.open.unwrap()(Arc::new(write(format, &plan, &[])), OpenMode::Strict).unwrap();
     assert_eq!(opened.facts.elf_notes, Some(own));
     assert_eq!(opened.facts.release.as_deref(), Some("9"));
 }
@@ -391,7 +393,7 @@ fn raw_is_read_with_its_map() {
     let plan = plan(Space::Physical, RANGES);
     let image = write(Format::by_name("raw").unwrap(), &plan, &[]);
     let map = "0x1000 0x3000\n0x8000 0x9000\n";
-    let opened = with_map(Arc::new(image), map, Rigor::Strict).unwrap();
+    let opened = with_map(Arc::new(image), map, OpenMode::Strict).unwrap();
     assert_eq!(opened.space.map().extents(), plan.map.extents());
     let mut bytes = vec![0; 0x1000];
     assert_eq!(opened.space.read_at(0x8000, &mut bytes).unwrap(), 0x1000);
@@ -399,7 +401,7 @@ fn raw_is_read_with_its_map() {
     for wrong in
         ["0x1000", "0x1000 0x1000", "1000 2000", "0x1 0x2 0x3", "0x1000 0x3000\n0x2000 0x4000"]
     {
-        assert!(with_map(Arc::new(Vec::new()), wrong, Rigor::Strict).is_err(), "{wrong}");
+        assert!(with_map(Arc::new(Vec::new()), wrong, OpenMode::Strict).is_err(), "{wrong}");
     }
 }
 
@@ -417,9 +419,9 @@ fn segments_that_overlap_are_read_once() {
         image[64 + at..64 + at + 8].copy_from_slice(&u64::to_le_bytes(value));
     }
     let opened =
-        Format::by_name("elf").unwrap().open.unwrap()(Arc::new(image), Rigor::Strict).unwrap();
+        Format::by_name("elf").unwrap().open.unwrap()(Arc::new(image), OpenMode::Strict).unwrap();
     assert_eq!(opened.space.map().extents(), plan.map.extents());
-    assert_eq!(opened.space.map().regions()[0].counterpart, Some(DIRECT_MAP + 0x1000));
+    assert_eq!(opened.space.map().regions()[0].alias, Some(DIRECT_MAP + 0x1000));
 }
 
 /// A program header of ELF64 (elf(5)) with the addresses that count here: type, offset, physical address, bytes in the file and in memory.
@@ -471,7 +473,7 @@ fn a_core_of_virtualbox_is_read() {
     file.extend(memory(1, low).chain(memory(2, high)));
 
     let opened =
-        Format::by_name("elf").unwrap().open.unwrap()(Arc::new(file), Rigor::Strict).unwrap();
+        Format::by_name("elf").unwrap().open.unwrap()(Arc::new(file), OpenMode::Strict).unwrap();
     assert_eq!(opened.facts.machine.as_deref(), Some("x86_64"));
     assert_eq!(opened.space.map().space(), Space::Physical);
     let ram: Vec<Extent> = opened.space.map().extents().iter().collect();
@@ -485,7 +487,7 @@ fn a_core_of_virtualbox_is_read() {
 
 /// Opens and reads a little of whatever opens.
 fn probe(format: &Format, file: Vec<u8>) {
-    let Ok(image) = format.open.unwrap()(Arc::new(file), Rigor::Strict) else { return };
+    let Ok(image) = format.open.unwrap()(Arc::new(file), OpenMode::Strict) else { return };
     for region in image.space.map().regions().iter().take(16) {
         let mut bytes = [0; 64];
         for addr in [region.extent.start(), region.extent.last()] {

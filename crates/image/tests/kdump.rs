@@ -8,10 +8,10 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use memdump_image::format::{Format, Image, Output, Rigor, note};
+use memdump_image::format::{Format, Image, OpenMode, note};
 use memdump_image::{
-    AddressSpace, Cause, Chunk, Content, Extent, Facts, MemoryMap, Plan, Presence, ReadError,
-    Region, RegionKind, Space, VmCoreInfo,
+    AddressSpace, Cause, Chunk, Content, Extent, Facts, MemoryMap, Output, Plan, Presence,
+    ReadError, Region, RegionKind, Space, VmCoreInfo,
 };
 
 use laid_out::{
@@ -31,7 +31,7 @@ fn format(name: &str) -> &'static Format {
 fn open(file: Vec<u8>) -> Image {
     let format = Format::detect(&file).unwrap();
     assert_eq!(format.name, "kdump");
-    format.open.unwrap()(Arc::new(file), Rigor::Strict).unwrap()
+    format.open.unwrap()(Arc::new(file), OpenMode::Strict).unwrap()
 }
 
 fn read_page(space: &dyn AddressSpace, frame: u64) -> Result<Vec<u8>, ReadError> {
@@ -384,16 +384,16 @@ fn a_later_record_counts() {
     assert!(put_in_order(&flattened) == file);
     assert_holds(&*open(flattened).space, &pages);
     // A transfer that was cut off does not say that pages were lost before.
-    let open = |rigor| format("kdump").open.unwrap()(Arc::new(without_end.clone()), rigor);
-    let error = open(Rigor::Strict).err().unwrap().to_string();
+    let open = |mode| format("kdump").open.unwrap()(Arc::new(without_end.clone()), mode);
+    let error = open(OpenMode::Strict).err().unwrap().to_string();
     assert!(error.contains("record at offset"), "{error}");
-    let found = read_page(&*open(Rigor::Salvage).unwrap().space, 4);
+    let found = read_page(&*open(OpenMode::Salvage).unwrap().space, 4);
     assert!(matches!(found, Err(ReadError::Fault { cause: Cause::Truncated, .. })));
 }
 
 /// Reads all of whatever opens; the pages that are read are right unless `may_differ`.
 fn probe(file: Vec<u8>, pages: &BTreeMap<u64, Laid>, may_differ: bool) {
-    let Ok(image) = format("kdump").open.unwrap()(Arc::new(file), Rigor::Strict) else { return };
+    let Ok(image) = format("kdump").open.unwrap()(Arc::new(file), OpenMode::Strict) else { return };
     for region in image.space.map().regions().iter().take(64) {
         let _ = image.space.survey(region.extent);
         for frame in (region.extent.start() >> 12..region.extent.end() >> 12).take(64) {
@@ -457,7 +457,7 @@ fn headers_that_cannot_be_are_refused() {
         // A length, without which an offset does not count.
         damaged[PAGE + 40] = 9;
         damaged[PAGE + 56] = 9;
-        let error = format("kdump").open.unwrap()(Arc::new(damaged), Rigor::Strict)
+        let error = format("kdump").open.unwrap()(Arc::new(damaged), OpenMode::Strict)
             .err()
             .unwrap()
             .to_string();

@@ -21,6 +21,6 @@ mod sys;
 pub use check::{Preflight, PreflightRange, PreflightSource, preflight};
 pub use kit::{Kit, KitItem};
 pub use machine::{here, peak_memory, since_boot};
-pub use open::{Choice, OpenError, Opened, Recheck, Request, open};
+pub use open::{Choice, MachineMemory, MemoryRequest, NoSource, Recheck, open};
 pub use physical::{SOURCES, Source};
 pub use refusal::{Reason, Refusal};

@@ -27,7 +27,7 @@ pub enum Choice {
 
 /// What to open.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct MemoryRequest {
     /// Physical or kernel memory.
     pub space: Space,
     /// From where.
@@ -46,7 +46,7 @@ pub struct Request {
 pub type Recheck = Box<dyn Fn() -> io::Result<Vec<Hole>> + Send + Sync>;
 
 /// Memory of this machine, ready to be read.
-pub struct Opened {
+pub struct MachineMemory {
     /// The memory.
     pub space: Box<dyn AddressSpace>,
     /// What an image of it should carry.
@@ -71,15 +71,15 @@ pub struct Opened {
 
 /// No source can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OpenError {
+pub struct NoSource {
     /// Each that was tried.
     pub refused: Vec<Refusal>,
 }
 
-impl std::error::Error for OpenError {}
+impl std::error::Error for NoSource {}
 
 /// A line for each source.
-impl fmt::Display for OpenError {
+impl fmt::Display for NoSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("no source of memory can be used:")?;
         self.refused.iter().try_for_each(|refusal| write!(f, "\n  {refusal}"))
@@ -91,7 +91,7 @@ impl fmt::Display for OpenError {
 ///
 /// # Errors
 /// When no source that was asked for can be used; each says why.
-pub fn open(request: &Request) -> Result<Opened, OpenError> {
+pub fn open(request: &MemoryRequest) -> Result<MachineMemory, NoSource> {
     let candidates: Vec<(&Path, Machine)> = match &request.choice {
         Choice::Auto => {
             SOURCES.iter().map(|source| (Path::new(source.path), Machine::here())).collect()
@@ -118,22 +118,22 @@ pub fn open(request: &Request) -> Result<Opened, OpenError> {
             }
         }
     }
-    let Some((path, machine, physical)) = best else { return Err(OpenError { refused }) };
+    let Some((path, machine, physical)) = best else { return Err(NoSource { refused }) };
     let why = match request.choice {
         Choice::Auto => "the most complete source that can be used",
         _ => "asked for",
     };
     match finish(request, path, &machine, physical) {
-        Ok(opened) => Ok(Opened { why: why.to_owned(), refused, ..opened }),
+        Ok(opened) => Ok(MachineMemory { why: why.to_owned(), refused, ..opened }),
         Err(reason) => {
             refused.push(Refusal { path: path.into(), reason });
-            Err(OpenError { refused })
+            Err(NoSource { refused })
         }
     }
 }
 
 /// Opens one source and tries it.
-fn attempt(request: &Request, machine: &Machine, path: &Path) -> Result<Physical, Reason> {
+fn attempt(request: &MemoryRequest, machine: &Machine, path: &Path) -> Result<Physical, Reason> {
     let physical = match SOURCES.iter().find(|source| Path::new(source.path) == path) {
         Some(source) => (source.open)(machine, path)?,
         None => by_kind(machine, path)?,
@@ -162,11 +162,11 @@ fn by_kind(machine: &Machine, path: &Path) -> Result<Physical, Reason> {
 
 /// Goes from physical memory to what was asked for.
 fn finish(
-    request: &Request,
+    request: &MemoryRequest,
     path: &Path,
     machine: &Machine,
     physical: Physical,
-) -> Result<Opened, Reason> {
+) -> Result<MachineMemory, Reason> {
     let Physical { space, facts, mut omitted, differences: mut notes, recheck, kernel } = physical;
     let space: Box<dyn AddressSpace> = match (request.space, kernel) {
         (Space::Kernel, Some(segments)) => {
@@ -204,7 +204,7 @@ fn finish(
     for region in space.map().regions() {
         tracing::debug!("{} {} {}", region.extent, region.kind, region.label);
     }
-    Ok(Opened {
+    Ok(MachineMemory {
         kit: Kit::new(machine, &facts),
         space,
         facts,

@@ -10,8 +10,8 @@ use std::io::{self, Write};
 use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 
+use memdump_image::Output;
 use memdump_image::buffer::{ALIGNMENT, Buffer, is_aligned};
-use memdump_image::format::Output;
 use rustix::fs::{Advice, OFlags, fadvise, fcntl_getfl, fcntl_setfl, fdatasync, fstatfs};
 use rustix::io::Errno;
 

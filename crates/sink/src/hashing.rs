@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use memdump_image::format::Output;
+use memdump_image::Output;
 use rustix::fs::{Advice, fadvise};
 use sha2::{Digest, Sha256};
 

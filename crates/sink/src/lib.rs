@@ -16,7 +16,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use memdump_image::format::Output;
+use memdump_image::Output;
 
 pub use hashing::{Hashed, Hashing, sha256, sha256_of_file};
 

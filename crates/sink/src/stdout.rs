@@ -10,7 +10,7 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
 
-use memdump_image::format::Output;
+use memdump_image::Output;
 use rustix::fs::{OFlags, fcntl_getfl};
 
 use crate::direct::DirectWriter;

@@ -7,7 +7,9 @@ use std::path::Path;
 use anyhow::Context;
 use memdump_image::codec::{CODECS, Codec};
 use memdump_image::format::Format;
-use memdump_image::{CopyOptions, Extent, Hole, MemoryMap, Plan, Space, Summary, Totals, is_zero};
+use memdump_image::{
+    CopyOptions, Extent, Hole, HoleList, MemoryMap, Plan, Space, Summary, is_zero,
+};
 use memdump_sink::Request;
 
 use super::holes::{Present, survey, take_out_gaps};
@@ -76,7 +78,7 @@ pub(crate) fn run(args: &ConvertArgs) -> anyhow::Result<Exit> {
 
     let opened = opened.without(&args.exclude)?;
     let space = &*opened.image.space;
-    let mut known = Totals::default();
+    let mut known = HoleList::default();
     let mut plan = Plan::whole(map, opened.page_size(), opened.image.facts.clone());
     if let Space::Process(_) = plan.map.space() {
         Present { absent: plan.left_out, holes: known } = survey(space, &plan.map);
@@ -177,7 +179,7 @@ fn repack(job: &Job, opened: &Opened) -> anyhow::Result<Exit> {
     let size = file.size().context("cannot read the image; --salvage takes what is whole of it")?;
     let mut sink = (job.request.kind().open)(&job.request)?;
     let mut progress = Progress::new(job.progress, job.quiet, size);
-    let mut pass = |output: &mut dyn memdump_image::format::Output| -> anyhow::Result<()> {
+    let mut pass = |output: &mut dyn memdump_image::Output| -> anyhow::Result<()> {
         let mut piece = vec![0; PIECE_LEN];
         let mut at = 0;
         while at < size {

@@ -3,7 +3,7 @@
 //! Not about memory that turns out to be unreadable: that is the copy's.
 
 use memdump_image::format::{Format, Holes};
-use memdump_image::{AddressSpace, Extent, ExtentSet, Hole, MemoryMap, Plan, Presence, Totals};
+use memdump_image::{AddressSpace, Extent, ExtentSet, Hole, HoleList, MemoryMap, Plan, Presence};
 
 /// Gaps that are made of holes at most, the longest of them: readers look through an ELF image's segments one by one, and many count
 /// them in 16 bits.
@@ -13,13 +13,13 @@ const MAX_GAPS: usize = 60_000;
 pub(super) struct Present {
     pub(super) absent: ExtentSet,
     /// The same with the causes.
-    pub(super) holes: Totals,
+    pub(super) holes: HoleList,
 }
 
 /// Finds out what of `map` there is content for, without reading memory.
 pub(super) fn survey(space: &dyn AddressSpace, map: &MemoryMap) -> Present {
     let mut absent = Vec::new();
-    let mut holes = Totals::default();
+    let mut holes = HoleList::default();
     each_hole(space, map, |hole| {
         absent.push(hole.extent);
         holes.add(hole);

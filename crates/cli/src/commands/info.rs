@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use memdump_image::{
-    AddressSpace, Cause, Extent, Facts, Hole, MemoryMap, Presence, ReadError, Run, Totals,
+    AddressSpace, Cause, Extent, Facts, Hole, HoleList, MemoryMap, Presence, ReadError, Run,
     VmCoreInfo, is_zero,
 };
 use serde_json::json;
@@ -102,7 +102,7 @@ impl Report<'_> {
                 "end": region.extent.end(),
                 "kind": region.kind.name(),
                 "label": region.label,
-                "counterpart": region.counterpart,
+                "counterpart": region.alias,
             })
         });
         let holes = self.holes.iter().map(|(cause, bytes)| (cause.name().to_owned(), json!(bytes)));
@@ -245,7 +245,7 @@ const NT_PRSTATUS: u32 = 1;
 fn scan(subject: &Subject<'_>) -> Scanned {
     let Subject { space, map, .. } = subject;
     let mut scanned = Scanned { zero: 0, damage: Vec::new() };
-    let mut holes = Totals::default();
+    let mut holes = HoleList::default();
     for region in map.regions() {
         let mut rest = Some(region.extent);
         while let Some(here) = rest {
@@ -267,7 +267,7 @@ fn scan(subject: &Subject<'_>) -> Scanned {
 }
 
 /// Reads a run: how much of it is pages of zeros, and what cannot be read.
-fn read_run(subject: &Subject<'_>, run: Run, zero: &mut u64, holes: &mut Totals) {
+fn read_run(subject: &Subject<'_>, run: Run, zero: &mut u64, holes: &mut HoleList) {
     let page = subject.page_size;
     let mut piece = vec![0; PIECE_LEN];
     let mut rest = Some(run.extent);

@@ -35,7 +35,7 @@ fn json(map: &MemoryMap, selection: &Selection) -> String {
             "size": region.extent.len(),
             "kind": region.kind.name(),
             "label": region.label,
-            "counterpart": region.counterpart,
+            "counterpart": region.alias,
         })
     });
     let omitted = selection.omitted.iter().map(|hole| {

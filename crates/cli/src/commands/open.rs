@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use memdump_image::codec::{self, Codec};
-use memdump_image::format::{self, FORMATS, Format, FormatError, Image, OpenError, Rigor};
+use memdump_image::format::{self, FORMATS, Format, FormatError, Image, OpenError, OpenMode};
 use memdump_image::{AddressSpace, Excluding, MemoryMap, ReadAt, Space};
 use memdump_inspect::kernel::PageStructs;
 
@@ -72,14 +72,14 @@ impl Opened {
 
 /// Opens the image at `path`, as the options say.
 pub(super) fn open(path: &Path, how: &InputArgs) -> anyhow::Result<Opened> {
-    let rigor = if how.salvage { Rigor::Salvage } else { Rigor::Strict };
-    let opening = Opening { path, rigor };
+    let mode = if how.salvage { OpenMode::Salvage } else { OpenMode::Strict };
+    let opening = Opening { path, mode };
     let (file, size) = opening.file(path)?;
     let named = match (&how.input_format, &how.map) {
         _ if !how.part.is_empty() => return opening.parts(file, size, how),
         (None, None) => {
-            let format::Opened { format, codec, image } =
-                format::open(Arc::clone(&file), rigor).map_err(|error| opening.refused(error))?;
+            let format::OpenedImage { format, codec, image } =
+                format::open(Arc::clone(&file), mode).map_err(|error| opening.refused(error))?;
             let (_, file) = codec::unpacked(file)?;
             return Ok(Opened { file, size, codec, format, image });
         }
@@ -92,9 +92,9 @@ pub(super) fn open(path: &Path, how: &InputArgs) -> anyhow::Result<Opened> {
         (_, Some(map)) if named == "raw" => {
             let text = fs::read_to_string(map)
                 .with_context(|| format!("cannot read the map {}", map.display()))?;
-            format::with_map(Arc::clone(&file), &text, rigor)
+            format::with_map(Arc::clone(&file), &text, mode)
         }
-        (Some(open), _) => open(Arc::clone(&file), rigor),
+        (Some(open), _) => open(Arc::clone(&file), mode),
         (None, _) => {
             let shown = path.display();
             bail!("{shown} does not say itself what lies where: give its map (--map FILE)")
@@ -106,21 +106,21 @@ pub(super) fn open(path: &Path, how: &InputArgs) -> anyhow::Result<Opened> {
 
 /// Opens any file as it is, also where it is compressed: its offsets are the addresses.
 pub(super) fn plain(path: &Path) -> anyhow::Result<Opened> {
-    let opening = Opening { path, rigor: Rigor::Strict };
+    let opening = Opening { path, mode: OpenMode::Strict };
     let (file, size) = opening.file(path)?;
     let format = Format::by_name("padded").context("an unlisted format")?;
     let open = format.open.context("a format that cannot be read")?;
-    let image = open(Arc::clone(&file), opening.rigor);
+    let image = open(Arc::clone(&file), opening.mode);
     let image = image.map_err(|error| opening.refused(error.into()))?;
     Ok(Opened { file, size, codec: None, format, image })
 }
 
 /// Opens a raw image by the text of its map, and takes what is there of it.
 pub(super) fn raw(path: &Path, map: &str) -> anyhow::Result<Opened> {
-    let opening = Opening { path, rigor: Rigor::Salvage };
+    let opening = Opening { path, mode: OpenMode::Salvage };
     let (file, size) = opening.file(path)?;
     let (codec, file) = codec::unpacked(file).map_err(|error| opening.refused(error.into()))?;
-    let image = format::with_map(Arc::clone(&file), map, Rigor::Salvage);
+    let image = format::with_map(Arc::clone(&file), map, OpenMode::Salvage);
     let image = image.map_err(|error| opening.refused(error.into()))?;
     let format = Format::by_name("raw").context("an unlisted format")?;
     Ok(Opened { file, size, codec, format, image })
@@ -129,7 +129,7 @@ pub(super) fn raw(path: &Path, map: &str) -> anyhow::Result<Opened> {
 /// An image that is being opened, for what is said when it cannot be.
 struct Opening<'a> {
     path: &'a Path,
-    rigor: Rigor,
+    mode: OpenMode,
 }
 
 impl Opening<'_> {
@@ -166,7 +166,7 @@ impl Opening<'_> {
             files.push(file);
             whole += size;
         }
-        let image = format::open_parts(files, self.rigor);
+        let image = format::open_parts(files, self.mode);
         let image = image.map_err(|error| self.refused(error.into()))?;
         Ok(Opened { file: first, size: whole, codec, format, image })
     }
@@ -174,11 +174,11 @@ impl Opening<'_> {
     /// What is said when it cannot be opened, and what to do.
     fn refused(&self, error: OpenError) -> anyhow::Error {
         let shown = self.path.display();
-        let advice = match (&error, self.rigor) {
+        let advice = match (&error, self.mode) {
             (OpenError::Unknown { .. }, _) => {
                 "; say what it is: --map FILE for a raw one, --input-format padded where position is address"
             }
-            (OpenError::Format(_), Rigor::Strict) => "; --salvage takes what is whole of it",
+            (OpenError::Format(_), OpenMode::Strict) => "; --salvage takes what is whole of it",
             _ => "",
         };
         Refused { message: format!("cannot open the image {shown}: {error}{advice}"), error }.into()

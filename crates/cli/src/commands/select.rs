@@ -95,7 +95,7 @@ fn live(
             None => Choice::Path(args.source.clone().into()),
         },
     };
-    let opened = memdump_live::open(&memdump_live::Request {
+    let opened = memdump_live::open(&memdump_live::MemoryRequest {
         space,
         choice,
         exclude: uses(exclude),

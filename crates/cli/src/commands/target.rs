@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::bail;
 use memdump_image::{AddressSpace, ExtentSet, Hole, MemoryMap, Plan, Region};
-use memdump_live::process::{Capture, Filter, Options, Pause, Target as Process};
+use memdump_live::process::{Capture, Filter, Options, Pause, Process};
 
 use super::open::Refused;
 use super::process::options::filter;

@@ -9,11 +9,11 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use memdump_image::codec::Codec;
-use memdump_image::format::{FORMATS, Format, Holes, Output};
+use memdump_image::format::{FORMATS, Format, Holes};
 use memdump_image::manifest::{RegionHasher, RegionRecord, Sampler, SecondLook};
 use memdump_image::{
-    AddressSpace, Chunk, Content, CopyError, CopyOptions, Extent, Hole, Observer, Plan, Space,
-    Summary, copy,
+    AddressSpace, Chunk, Content, CopyError, CopyOptions, Extent, Hole, Observer, Output, Plan,
+    Space, Summary, copy,
 };
 use memdump_sink::{Hashed, Hashing, Leftover, Request, Sink};
 

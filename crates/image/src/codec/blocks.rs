@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use rayon::prelude::*;
 
 use super::{BLOCK_LEN, Codec};
-use crate::format::Output;
+use crate::Output;
 
 /// Blocks for each thread between two writes.
 const PER_THREAD: usize = 2;

@@ -11,7 +11,7 @@ mod seekable;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
-use crate::format::Output;
+use crate::Output;
 use crate::{CopyError, ReadAt, Summary};
 use blocks::Blocks;
 use rewinding::Rewinding;

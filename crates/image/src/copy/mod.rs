@@ -26,7 +26,7 @@ use crate::format::{ImageWriter, Packed, Packer};
 use crate::{AddressSpace, Chunk, Content, ExtentSet, Plan};
 pub use blocks::{Block, Blocks};
 pub use narrow::{Found, Piece, read_block};
-pub use summary::{Summary, Timeline, TimelineEntry, Totals};
+pub use summary::{HoleList, Summary, Timeline, TimelineEntry};
 use until::Until;
 
 /// How to copy.

@@ -13,7 +13,7 @@ pub struct Summary {
     /// Bytes of memory that were known to be zero without being read.
     pub zero: u64,
     /// Memory that could not be read.
-    pub holes: Totals,
+    pub holes: HoleList,
     /// When each block was read.
     pub timeline: Timeline,
     /// How long it took.
@@ -36,13 +36,13 @@ impl Summary {
 
 /// Holes: bytes by cause, and each of them as long as there are not too many.
 #[derive(Clone, Debug, Default)]
-pub struct Totals {
+pub struct HoleList {
     bytes: BTreeMap<Cause, u64>,
     listed: Vec<Hole>,
     unlisted: u64,
 }
 
-impl Totals {
+impl HoleList {
     /// How many holes are kept one by one; the bytes of further ones are counted still.
     pub const MAX_LISTED: usize = 1 << 16;
 
@@ -65,7 +65,7 @@ impl Totals {
     }
 
     /// Adds what another copy could not take.
-    pub fn extend(&mut self, others: &Totals) {
+    pub fn extend(&mut self, others: &HoleList) {
         for &hole in &others.listed {
             self.add(hole);
         }
@@ -82,7 +82,7 @@ impl Totals {
         self.bytes.iter().map(|(&cause, &bytes)| (cause, bytes))
     }
 
-    /// The holes, in the order of the copy; at most [`Totals::MAX_LISTED`].
+    /// The holes, in the order of the copy; at most [`HoleList::MAX_LISTED`].
     pub fn listed(&self) -> &[Hole] {
         &self.listed
     }
@@ -181,18 +181,18 @@ mod tests {
 
     #[test]
     fn holes_are_joined_counted_and_bounded() {
-        let mut totals = Totals::default();
+        let mut totals = HoleList::default();
         let hole = |start, cause| Hole { extent: Extent::with_len(start, 4096).unwrap(), cause };
         totals.add(hole(0, Cause::Unmapped));
         totals.add(hole(4096, Cause::Unmapped));
         totals.add(hole(8192, Cause::Device));
         assert_eq!(totals.listed().len(), 2);
         assert_eq!(totals.listed()[0].extent.len(), 8192);
-        for i in 0..Totals::MAX_LISTED as u64 {
+        for i in 0..HoleList::MAX_LISTED as u64 {
             totals.add(hole((2 * i + 4) * 4096, Cause::Unmapped));
         }
-        assert_eq!(totals.listed().len(), Totals::MAX_LISTED);
+        assert_eq!(totals.listed().len(), HoleList::MAX_LISTED);
         assert_eq!(totals.unlisted(), 2);
-        assert_eq!(totals.total(), (Totals::MAX_LISTED as u64 + 3) * 4096);
+        assert_eq!(totals.total(), (HoleList::MAX_LISTED as u64 + 3) * 4096);
     }
 }

@@ -5,7 +5,7 @@ mod process;
 use std::fmt;
 use std::time::Duration;
 
-pub use process::{Process, Thread, XsaveComponent};
+pub use process::{ProcessFacts, Thread, XsaveComponent};
 
 /// Facts about the machine that memory came from, as far as known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Facts {
     /// The content of the source's own PT_NOTE segment, whole and as found, VMCOREINFO included.
     pub elf_notes: Option<Vec<u8>>,
     /// The process, where the memory is one's.
-    pub process: Option<Process>,
+    pub process: Option<ProcessFacts>,
 }
 
 /// The kernel's VMCOREINFO: lines of `KEY=VALUE`, written by `crash_save_vmcoreinfo_init`

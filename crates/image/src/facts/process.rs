@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// A process at one instant. Names as in `proc_pid_stat(5)` and `core(5)`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Process {
+pub struct ProcessFacts {
     /// Its number, as its own processes know it.
     pub pid: u32,
     /// The number of its parent.

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::io;
 
-use super::Output;
+use crate::Output;
 use crate::{Chunk, Content, Extent};
 
 /// Writes spans of addresses one after another, each whole.

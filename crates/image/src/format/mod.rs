@@ -3,11 +3,11 @@
 //!
 //! Not about where the bytes go (any [`Output`]) nor what they mean.
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 
 use crate::codec::{self, Codec};
-use crate::{AddressSpace, Cause, Chunk, Facts, Plan, ReadAt, ReadError, Space};
+use crate::{AddressSpace, Cause, Chunk, Facts, Output, Plan, ReadAt, ReadError, Space};
 
 mod avml;
 mod core;
@@ -25,7 +25,7 @@ pub use core::RECORD_LEN;
 pub use elf::{ElfCore, NO_PADDR, Note, Segment, note, notes};
 pub use kdump::open_parts;
 pub use packed::{Packed, Packer};
-pub use problem::{FormatError, Problems, Rigor};
+pub use problem::{FormatError, OpenMode, Problems};
 pub use raw::with_map;
 
 /// Every format there is. Values of `--format`, its help, detection and the generic tests derive
@@ -72,7 +72,7 @@ pub struct Format {
 }
 
 /// Reads an image's headers and makes its memory readable.
-pub type Open = fn(Arc<dyn ReadAt>, Rigor) -> Result<Image, FormatError>;
+pub type Open = fn(Arc<dyn ReadAt>, OpenMode) -> Result<Image, FormatError>;
 
 /// What a format does where memory could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,48 +97,6 @@ impl Format {
     /// The format one of whose magics `head`, the start of a file, begins with.
     pub fn detect(head: &[u8]) -> Option<&'static Format> {
         FORMATS.iter().find(|format| format.magics.iter().any(|magic| head.starts_with(magic)))
-    }
-}
-
-/// Where a writer's bytes go, front to back.
-pub trait Output: Write {
-    /// Writes `len` zero bytes, or leaves a gap that reads as such.
-    fn zeros(&mut self, mut len: u64) -> io::Result<()> {
-        static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
-        while len > 0 {
-            let now = len.min(ZEROS.len() as u64);
-            self.write_all(&ZEROS[..now as usize])?;
-            len -= now;
-        }
-        Ok(())
-    }
-
-    /// Whether [`write_at`](Self::write_at) works: not in a pipe, nor in a stream that is compressed.
-    fn is_positional(&self) -> bool {
-        false
-    }
-
-    /// Writes over what stands `offset` bytes after the first that was written here, and was written before, as
-    /// zeros at least.
-    ///
-    /// # Errors
-    /// When writing fails; always where it [cannot](Self::is_positional) be done.
-    fn write_at(&mut self, _offset: u64, _bytes: &[u8]) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-}
-
-impl Output for Vec<u8> {
-    fn is_positional(&self) -> bool {
-        true
-    }
-
-    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let start = usize::try_from(offset).ok();
-        let range = start.and_then(|start| Some(start..start.checked_add(bytes.len())?));
-        let place = range.and_then(|range| self.get_mut(range));
-        place.ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(bytes);
-        Ok(())
     }
 }
 
@@ -170,8 +128,8 @@ pub trait ImageWriter {
 /// Opens an image of any format, compressed or not, that can be told by how it begins.
 ///
 /// # Errors
-/// When it begins as no image does, or is damaged; with [`Rigor::Salvage`] when nothing can be made of it.
-pub fn open(file: Arc<dyn ReadAt>, rigor: Rigor) -> Result<Opened, OpenError> {
+/// When it begins as no image does, or is damaged; with [`OpenMode::Salvage`] when nothing can be made of it.
+pub fn open(file: Arc<dyn ReadAt>, mode: OpenMode) -> Result<OpenedImage, OpenError> {
     let (codec, unpacked) = codec::unpacked(file)?;
     let mut head = [0; 16];
     let read = problem::read_up_to(&*unpacked, 0, &mut head)?;
@@ -191,16 +149,16 @@ pub fn open(file: Arc<dyn ReadAt>, rigor: Rigor) -> Result<Opened, OpenError> {
         }
         return Err(OpenError::Unknown { head: head[..read.min(8)].to_vec() });
     };
-    let image = open(unpacked, rigor)?;
+    let image = open(unpacked, mode)?;
     // Files of two formats begin alike: cores of processes and ELF images of machines.
     let space = image.space.map().space();
     let holder = || FORMATS.iter().find(|row| row.open.is_some() && (row.holds)(space));
     let format = if (format.holds)(space) { format } else { holder().unwrap_or(format) };
-    Ok(Opened { format, codec, image })
+    Ok(OpenedImage { format, codec, image })
 }
 
 /// An image, and what it was found to be.
-pub struct Opened {
+pub struct OpenedImage {
     /// Its format.
     pub format: &'static Format,
     /// What it was compressed with as a whole.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::fill::SpanWriter;
 use super::problem::{Wanted, whole_front};
 use super::stretches::{Shift, Stretches};
-use super::{Format, FormatError, Holes, Image, ImageWriter, Problems, Rigor};
+use super::{Format, FormatError, Holes, Image, ImageWriter, OpenMode, Problems};
 use crate::{Chunk, Extent, Facts, MemoryMap, Plan, ReadAt, Region, RegionKind, Space};
 
 pub(super) const FORMAT: Format = Format {
@@ -47,8 +47,8 @@ impl ImageWriter for Writer<'_> {
 }
 
 /// Any file is one: a single region of all its bytes.
-fn open(file: Arc<dyn ReadAt>, rigor: Rigor) -> Result<Image, FormatError> {
-    let mut problems = Problems::new(rigor);
+fn open(file: Arc<dyn ReadAt>, mode: OpenMode) -> Result<Image, FormatError> {
+    let mut problems = Problems::new(mode);
     let place = Wanted { format: FORMAT.name, field: "size", offset: 0 };
     let size = problems.or_none(file.size().map_err(|source| place.failed(source)))?;
     let size = size.unwrap_or_else(|| whole_front(&*file));

@@ -13,7 +13,7 @@ use crate::ReadAt;
 /// its headers name. In a stream that has to be unpacked to know its length it is found by reading, as a
 /// [hole](crate::Cause::Truncated). Damage within memory is always a [hole](crate::Cause::Damaged) of its own size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rigor {
+pub enum OpenMode {
     /// The first problem is an error.
     Strict,
     /// What is whole is taken; the rest are holes, and the problems are in the image.
@@ -69,7 +69,7 @@ pub enum FormatError {
 /// What was found wrong with an image and did not keep it from being opened.
 #[derive(Debug)]
 pub struct Problems {
-    rigor: Rigor,
+    mode: OpenMode,
     listed: Vec<FormatError>,
     unlisted: u64,
 }
@@ -78,8 +78,8 @@ impl Problems {
     /// How many are kept one by one; further ones are counted still.
     pub const MAX_LISTED: usize = 256;
 
-    pub(super) fn new(rigor: Rigor) -> Self {
-        Self { rigor, listed: Vec::new(), unlisted: 0 }
+    pub(super) fn new(mode: OpenMode) -> Self {
+        Self { mode, listed: Vec::new(), unlisted: 0 }
     }
 
     /// Hands a problem over that can be gone round.
@@ -87,10 +87,10 @@ impl Problems {
     /// # Errors
     /// With the problem itself, where it may not.
     pub(super) fn found(&mut self, problem: FormatError) -> Result<(), FormatError> {
-        match self.rigor {
-            Rigor::Strict => return Err(problem),
-            Rigor::Salvage if self.listed.len() < Self::MAX_LISTED => self.listed.push(problem),
-            Rigor::Salvage => self.unlisted += 1,
+        match self.mode {
+            OpenMode::Strict => return Err(problem),
+            OpenMode::Salvage if self.listed.len() < Self::MAX_LISTED => self.listed.push(problem),
+            OpenMode::Salvage => self.unlisted += 1,
         }
         Ok(())
     }

@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use super::problem::Wanted;
 use super::stretches::{FirstWins, Shift, Stretches};
-use super::{Format, FormatError, Holes, Image, ImageWriter, Output, Problems, Rigor};
-use crate::{Chunk, Content, Extent, Facts, MemoryMap, Plan, ReadAt, Region, RegionKind, Space};
+use super::{Format, FormatError, Holes, Image, ImageWriter, OpenMode, Problems};
+use crate::{
+    Chunk, Content, Extent, Facts, MemoryMap, Output, Plan, ReadAt, Region, RegionKind, Space,
+};
 
 pub(super) const FORMAT: Format = Format {
     name: "raw",
@@ -52,10 +54,10 @@ const UPPER_HALF: u64 = 1 << 63;
 ///
 /// # Errors
 /// When a line is none, or overlaps one before; the offset is the line's in the map. When the file ends before the map does.
-/// With [`Rigor::Salvage`] such lines are left out from the first on whose length is not known, what the file has of the
+/// With [`OpenMode::Salvage`] such lines are left out from the first on whose length is not known, what the file has of the
 /// others is there, and of memory that two lines claim the first one's counts.
-pub fn with_map(file: Arc<dyn ReadAt>, map: &str, rigor: Rigor) -> Result<Image, FormatError> {
-    let mut problems = Problems::new(rigor);
+pub fn with_map(file: Arc<dyn ReadAt>, map: &str, mode: OpenMode) -> Result<Image, FormatError> {
+    let mut problems = Problems::new(mode);
     let mut runs = FirstWins::new();
     let (mut at, mut offset) = (0, 0_u64);
     for line in map.split_inclusive('\n') {

@@ -320,7 +320,7 @@ mod tests {
                 crate::Region::new(extent, crate::RegionKind::Unknown),
             ]).unwrap();
             let parts = vec![(first, shifts[0]), (second, shifts[1])];
-            let mut problems = Problems::new(super::super::Rigor::Strict);
+            let mut problems = Problems::new(super::super::OpenMode::Strict);
             let space = Stretches::new(map, parts, file, ("test", "test"), &mut problems).unwrap();
             let runs = space.survey(extent).unwrap();
             prop_assert_eq!(runs[0].extent.start(), extent.start());

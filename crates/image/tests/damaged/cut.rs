@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use memdump_image::codec::CODECS;
-use memdump_image::format::{self, Format, FormatError, OpenError, Rigor};
+use memdump_image::format::{self, Format, FormatError, OpenError, OpenMode};
 use memdump_image::{Cause, ReadAt, ReadError};
 
 use crate::laid_out::*;
@@ -14,7 +14,7 @@ fn what_is_cut_short_is_an_error_that_names_format_place_and_field() {
     for sample in samples().iter().filter(|sample| sample.format != "padded") {
         for len in sample.cuts() {
             let what = format!("{} cut at {len}", sample.format);
-            match sample.open(sample.file[..len].to_vec(), Rigor::Strict).err() {
+            match sample.open(sample.file[..len].to_vec(), OpenMode::Strict).err() {
                 Some(OpenError::Unknown { .. }) => assert_eq!(len, 0, "{what}"),
                 Some(OpenError::Format(error)) => {
                     let text = error.to_string();
@@ -38,7 +38,7 @@ fn what_is_cut_short_is_an_error_that_names_format_place_and_field() {
                 other => panic!("{what}: {other:?}"),
             }
         }
-        assert!(sample.open(sample.file.clone(), Rigor::Strict).unwrap().problems.is_empty());
+        assert!(sample.open(sample.file.clone(), OpenMode::Strict).unwrap().problems.is_empty());
     }
 }
 
@@ -47,7 +47,7 @@ fn what_is_whole_is_salvaged_and_the_rest_is_truncated_to_the_byte() {
     for sample in samples() {
         for len in sample.cuts() {
             let what = format!("{} cut at {len}", sample.format);
-            let image = match sample.open(sample.file[..len].to_vec(), Rigor::Salvage) {
+            let image = match sample.open(sample.file[..len].to_vec(), OpenMode::Salvage) {
                 Ok(image) => image,
                 Err(error) => {
                     assert!(len < sample.headers, "{what}: {error}");
@@ -98,7 +98,7 @@ fn streams_that_are_cut_short_give_what_stands_before() {
         for len in (0..64).chain((64..stream.len() - 64).step_by(16_384)) {
             let what = format!("{} in {} cut at {len}", sample.format, codec.name);
             let cut = stream[..len].to_vec();
-            match sample.open(cut.clone(), Rigor::Strict) {
+            match sample.open(cut.clone(), OpenMode::Strict) {
                 Err(OpenError::Unknown { .. }) => assert!(len < 4, "{what}"),
                 Err(OpenError::Read(error)) => {
                     assert!(error.to_string().contains(codec.name), "{what}: {error}");
@@ -115,7 +115,7 @@ fn streams_that_are_cut_short_give_what_stands_before() {
                     }
                 }
             }
-            let Ok(image) = sample.open(cut.clone(), Rigor::Salvage) else { continue };
+            let Ok(image) = sample.open(cut.clone(), OpenMode::Salvage) else { continue };
             // What the codec's own program can make of it.
             let whole = unpacked_by_its_own(codec.name, &cut);
             for piece in &sample.pieces {
@@ -154,7 +154,7 @@ fn a_flattened_file_is_salvaged_up_to_its_cut() {
         let cut = &file[..len];
         let text = if len == 0 { continue } else { refusal(cut) };
         assert!(text.contains("kdump") && text.contains("0x"), "{text}");
-        let Ok(opened) = format::open(Arc::new(cut.to_vec()), Rigor::Salvage) else {
+        let Ok(opened) = format::open(Arc::new(cut.to_vec()), OpenMode::Salvage) else {
             assert!(len < 4096 + 2 * PAGE + 100, "{len}");
             continue;
         };
@@ -176,12 +176,12 @@ fn split_files_are_one_image() {
     let pages = kdump_pages(0x20);
     for version in [2, 5, 6] {
         let parts = split(&Head::plain(version), &pages, &[1, 40, 41, 150]);
-        let open = |order: &[usize], rigor| {
+        let open = |order: &[usize], mode| {
             let files =
                 order.iter().map(|&index| Arc::new(parts[index].clone()) as Arc<dyn ReadAt>);
-            format::open_parts(files.collect(), rigor)
+            format::open_parts(files.collect(), mode)
         };
-        let image = open(&[2, 0, 3, 1], Rigor::Strict).unwrap();
+        let image = open(&[2, 0, 3, 1], OpenMode::Strict).unwrap();
         for (frame, page) in &pages {
             let Laid::Page(_, wanted) = page else { unreachable!() };
             holds(&image, frame << 12, wanted);
@@ -193,10 +193,10 @@ fn split_files_are_one_image() {
         for (order, field) in
             [(&[0, 1, 2][..], "41 to 149"), (&[3], "0 to 40"), (&[0, 1, 1, 2, 3], "two files")]
         {
-            let error = open(order, Rigor::Strict).err().unwrap().to_string();
+            let error = open(order, OpenMode::Strict).err().unwrap().to_string();
             assert!(error.contains(field) && error.contains("start_pfn"), "{error}");
         }
-        let image = open(&[3], Rigor::Salvage).unwrap();
+        let image = open(&[3], OpenMode::Salvage).unwrap();
         assert!(!image.problems.is_empty());
         let Laid::Page(_, wanted) = &pages[&100] else { unreachable!() };
         holds(&image, 100 << 12, wanted);
@@ -206,7 +206,7 @@ fn split_files_are_one_image() {
         assert!(alone.contains("several files"), "{alone}");
         let other = lay_out(&Head::plain(6), &pages);
         let files: Vec<Arc<dyn ReadAt>> = vec![Arc::new(parts[0].clone()), Arc::new(other)];
-        let error = format::open_parts(files, Rigor::Strict).err().unwrap().to_string();
+        let error = format::open_parts(files, OpenMode::Strict).err().unwrap().to_string();
         assert!(error.contains("not parts of one image"), "{error}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use memdump_image::format::{self, Rigor};
+use memdump_image::format::{self, OpenMode};
 use memdump_image::{Cause, ReadError};
 
 use crate::laid_out::*;
@@ -73,8 +73,8 @@ fn a_descriptor_that_points_beyond_the_file_is_one_damaged_page() {
     for (within, value) in [(4, 0x7f_u8), (0, 1), (9, 0x80), (12, 0x77)] {
         let mut file = whole.clone();
         file[4 * PAGE + 24 * 7 + within] = value;
-        for rigor in [Rigor::Strict, Rigor::Salvage] {
-            let image = format::open(Arc::new(file.clone()), rigor).unwrap().image;
+        for mode in [OpenMode::Strict, OpenMode::Salvage] {
+            let image = format::open(Arc::new(file.clone()), mode).unwrap().image;
             let mut page = vec![0; PAGE];
             let found = image.space.read_at(8 << 12, &mut page);
             assert!(

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use memdump_image::ReadAt;
 use memdump_image::codec::CODECS;
-use memdump_image::format::{self, FORMATS, Format, Rigor};
+use memdump_image::format::{self, FORMATS, Format, OpenMode};
 use proptest::prelude::*;
 
 use crate::laid_out::*;
@@ -40,8 +40,8 @@ fn what_unpacks_to_terabytes_is_not_unpacked_to_be_opened() {
     }
     for codec in CODECS {
         let file = Arc::new(Counted(packed(codec.name, &bomb), AtomicU64::new(0)));
-        for rigor in [Rigor::Strict, Rigor::Salvage] {
-            let opened = format::open(Arc::clone(&file) as Arc<dyn ReadAt>, rigor).unwrap();
+        for mode in [OpenMode::Strict, OpenMode::Salvage] {
+            let opened = format::open(Arc::clone(&file) as Arc<dyn ReadAt>, mode).unwrap();
             assert_eq!(opened.image.space.map().total(), 40 << 40);
             assert_eq!(said_missing(&*opened.image.space), 0);
         }
@@ -101,7 +101,7 @@ fn are_sound(ranges: &[Range], in_order: bool) -> bool {
 
 fn check_hostile(format: &str, file: &[u8], ranges: &[Range], in_order: bool, fields: &[&str]) {
     let open = Format::by_name(format).unwrap().open.unwrap();
-    match open(Arc::new(file.to_vec()), Rigor::Strict) {
+    match open(Arc::new(file.to_vec()), OpenMode::Strict) {
         Ok(_) => assert!(are_sound(ranges, in_order), "{format} {ranges:?}"),
         Err(error) => {
             assert!(!are_sound(ranges, in_order), "{format} {ranges:?}: {error}");
@@ -109,7 +109,7 @@ fn check_hostile(format: &str, file: &[u8], ranges: &[Range], in_order: bool, fi
             assert!(fields.iter().any(|field| text.contains(field)), "{format}: {text}");
         }
     }
-    let image = open(Arc::new(file.to_vec()), Rigor::Salvage).unwrap();
+    let image = open(Arc::new(file.to_vec()), OpenMode::Salvage).unwrap();
     assert_eq!(image.problems.is_empty(), are_sound(ranges, in_order), "{format} {ranges:?}");
     let owners = owners(ranges);
     assert_eq!(image.space.map().total(), owners.len() as u64 * PAGE as u64, "{format} {ranges:?}");
@@ -176,7 +176,7 @@ proptest! {
                 let at = place.index(end - 8);
                 file[at..at + 8].copy_from_slice(&value.rotate_left(*value as u32).to_le_bytes());
             }
-            let Ok(image) = sample.open(file, Rigor::Salvage) else { continue };
+            let Ok(image) = sample.open(file, OpenMode::Salvage) else { continue };
             let regions = image.space.map().regions();
             prop_assert!(regions.array_windows().all(|[a, b]| a.extent.end() <= b.extent.start()));
             for region in regions.iter().take(8) {
@@ -206,7 +206,7 @@ proptest! {
         for format in FORMATS.iter().filter(|format| format.open.is_some()) {
             for magic in format.magics {
                 for file in [[magic, noise.as_slice()].concat(), [magic, with(magic).as_slice()].concat()] {
-                    let Ok(image) = format.open.unwrap()(Arc::new(file), Rigor::Salvage) else { continue };
+                    let Ok(image) = format.open.unwrap()(Arc::new(file), OpenMode::Salvage) else { continue };
                     for region in image.space.map().regions().iter().take(16) {
                         let _ = image.space.survey(region.extent);
                         let _ = image.space.read_at(region.extent.start(), &mut [0; 64]);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use memdump_image::format::{self, FORMATS, Format, Image, OpenError, Rigor};
+use memdump_image::format::{self, FORMATS, Format, Image, OpenError, OpenMode};
 use memdump_image::{AddressSpace, Cause, Extent, Presence, ReadError};
 
 use crate::laid_out::{
@@ -158,13 +158,13 @@ pub(crate) fn samples() -> Vec<Sample> {
 }
 
 impl Sample {
-    pub(crate) fn open(&self, file: Vec<u8>, rigor: Rigor) -> Result<Image, OpenError> {
+    pub(crate) fn open(&self, file: Vec<u8>, mode: OpenMode) -> Result<Image, OpenError> {
         let file = Arc::new(file);
         let format = Format::by_name(self.format).unwrap();
         match (&self.map, format.open) {
-            (Some(map), _) => Ok(format::with_map(file, map, rigor)?),
-            (None, Some(open)) if self.format == "padded" => Ok(open(file, rigor)?),
-            _ => Ok(format::open(file, rigor)?.image),
+            (Some(map), _) => Ok(format::with_map(file, map, mode)?),
+            (None, Some(open)) if self.format == "padded" => Ok(open(file, mode)?),
+            _ => Ok(format::open(file, mode)?.image),
         }
     }
 
@@ -214,11 +214,11 @@ pub(crate) fn said_missing(space: &dyn AddressSpace) -> u64 {
 }
 
 pub(crate) fn salvage(file: Vec<u8>) -> Image {
-    format::open(Arc::new(file), Rigor::Salvage).unwrap().image
+    format::open(Arc::new(file), OpenMode::Salvage).unwrap().image
 }
 
 pub(crate) fn refusal(file: &[u8]) -> String {
-    match format::open(Arc::new(file.to_vec()), Rigor::Strict) {
+    match format::open(Arc::new(file.to_vec()), OpenMode::Strict) {
         Err(error) => error.to_string(),
         Ok(_) => panic!("it was opened"),
     }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use memdump_image::format::{self, FORMATS, Image, Rigor};
+use memdump_image::format::{self, FORMATS, Image, OpenMode};
 use memdump_image::{AddressSpace, ReadAt, Region, Run, VmCoreInfo, codec};
 
 /// Regions of an image that are looked at.
@@ -21,13 +21,13 @@ const MAX_TO_END: usize = 64 << 10;
 type Opener = Box<dyn Fn(Arc<dyn ReadAt>) -> Option<Image>>;
 
 fn openers() -> Vec<Opener> {
-    let with = |rigor: Rigor| {
-        let by_magic: Opener = Box::new(move |file| Some(format::open(file, rigor).ok()?.image));
+    let with = |mode: OpenMode| {
+        let by_magic: Opener = Box::new(move |file| Some(format::open(file, mode).ok()?.image));
         let rows = FORMATS.iter().filter_map(|format| format.open);
-        let rows = rows.map(move |open| -> Opener { Box::new(move |file| open(file, rigor).ok()) });
+        let rows = rows.map(move |open| -> Opener { Box::new(move |file| open(file, mode).ok()) });
         [by_magic].into_iter().chain(rows)
     };
-    with(Rigor::Strict).chain(with(Rigor::Salvage)).chain([halves()]).collect()
+    with(OpenMode::Strict).chain(with(OpenMode::Salvage)).chain([halves()]).collect()
 }
 
 /// The two halves of the input as the files of one split image.
@@ -36,7 +36,7 @@ fn halves() -> Opener {
         let mut first = vec![0; file.size().ok()? as usize];
         file.read_exact_at(0, &mut first).ok()?;
         let second = first.split_off(first.len() / 2);
-        format::open_parts(vec![Arc::new(first), Arc::new(second)], Rigor::Salvage).ok()
+        format::open_parts(vec![Arc::new(first), Arc::new(second)], OpenMode::Salvage).ok()
     })
 }
 
@@ -101,10 +101,10 @@ pub fn notes(input: &[u8]) {
 
 /// The bytes are a map, and the image as well.
 pub fn maps(input: &[u8]) {
-    for rigor in [Rigor::Strict, Rigor::Salvage] {
+    for mode in [OpenMode::Strict, OpenMode::Salvage] {
         let map = String::from_utf8_lossy(input);
-        if let Ok(image) = format::with_map(Arc::new(input.to_vec()), &map, rigor) {
-            assert!(rigor == Rigor::Salvage || image.problems.is_empty());
+        if let Ok(image) = format::with_map(Arc::new(input.to_vec()), &map, mode) {
+            assert!(mode == OpenMode::Salvage || image.problems.is_empty());
             walk(&image);
         }
     }

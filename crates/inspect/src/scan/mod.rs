@@ -15,7 +15,7 @@ pub(crate) mod turns;
 use std::io;
 use std::ops::Range;
 
-use memdump_image::{AddressSpace, Cause, Extent, Plan, Totals};
+use memdump_image::{AddressSpace, Cause, Extent, HoleList, Plan};
 
 /// What is looked for.
 pub trait Look: Sync {
@@ -103,7 +103,7 @@ pub struct Summary {
     /// Bytes that were known to be zero without being read.
     pub zero: u64,
     /// Memory that could not be read.
-    pub holes: Totals,
+    pub holes: HoleList,
 }
 
 /// Why a scan ended early.

@@ -61,7 +61,7 @@ pub(crate) fn unmapped(
     let tables = PageTables::new(physical, info, top_table(info, image).ok()?);
     let mut unmapped = Vec::new();
     for region in physical.map().regions() {
-        let virt = Extent::with_len(region.counterpart?, region.extent.len()).ok()?;
+        let virt = Extent::with_len(region.alias?, region.extent.len()).ok()?;
         let mapped: ExtentSet =
             tables.mapped(virt).ok()?.iter().map(|mapping| mapping.virt).collect();
         let whole: ExtentSet = [virt].into_iter().collect();
@@ -152,7 +152,7 @@ fn by_page_tables(source: &Source<'_>, areas: &[Area]) -> Result<Kernel, String>
     }
     if source.direct_map {
         for region in source.physical.map().regions() {
-            let Some(virt) = region.counterpart else { continue };
+            let Some(virt) = region.alias else { continue };
             let virt = Extent::with_len(virt, region.extent.len()).map_err(|e| e.to_string())?;
             let mapping = Translation { virt, phys: region.extent.start() };
             regions.extend(regions_of(&[mapping], RegionKind::DirectMap));
@@ -167,7 +167,7 @@ fn by_page_tables(source: &Source<'_>, areas: &[Area]) -> Result<Kernel, String>
     Ok(Kernel { map, mappings, physical: source.physical.clone() })
 }
 
-/// One region for each run of virtual addresses; its counterpart is known where the run is one in
+/// One region for each run of virtual addresses; its alias is known where the run is one in
 /// physical memory too.
 fn regions_of(mappings: &[Translation], kind: RegionKind) -> Vec<Region> {
     let runs: ExtentSet = mappings.iter().map(|mapping| mapping.virt).collect();
@@ -177,8 +177,8 @@ fn regions_of(mappings: &[Translation], kind: RegionKind) -> Vec<Region> {
         let (mine, after) = rest.split_at(count);
         rest = after;
         let is_one = mine.array_windows().all(|[a, b]| a.phys.wrapping_add(a.virt.len()) == b.phys);
-        let counterpart = mine.first().filter(|_| is_one).map(|first| first.phys);
-        Region { counterpart, ..Region::new(run, kind) }
+        let alias = mine.first().filter(|_| is_one).map(|first| first.phys);
+        Region { alias, ..Region::new(run, kind) }
     };
     runs.iter().map(region).collect()
 }

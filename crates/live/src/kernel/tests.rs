@@ -28,10 +28,8 @@ struct Ram {
 impl Ram {
     fn new() -> Self {
         let extent = Extent::half_open(0x1000, 0x1000_0000).unwrap();
-        let region = Region {
-            counterpart: Some(0xffff_8880_0000_1000),
-            ..Region::new(extent, RegionKind::Ram)
-        };
+        let region =
+            Region { alias: Some(0xffff_8880_0000_1000), ..Region::new(extent, RegionKind::Ram) };
         Self { map: MemoryMap::new(Space::Physical, vec![region]).unwrap(), words: BTreeMap::new() }
     }
 
@@ -128,7 +126,7 @@ fn open_with(ram: Ram, five_levels: bool, direct_map: bool) -> Result<Kernel, St
 fn found(kernel: &Kernel) -> Vec<(u64, u64, RegionKind, Option<u64>)> {
     let regions = kernel.map.regions().iter();
     regions
-        .map(|region| (region.extent.start(), region.extent.len(), region.kind, region.counterpart))
+        .map(|region| (region.extent.start(), region.extent.len(), region.kind, region.alias))
         .collect()
 }
 

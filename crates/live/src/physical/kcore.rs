@@ -74,8 +74,8 @@ pub(crate) fn open(machine: &Machine, path: &Path) -> Result<Physical, Reason> {
         ram.iter().filter_map(|range| {
             let region = range.clip(segment.extent)?;
             let within = region.extent.start() - segment.extent.start();
-            let counterpart = segment.vaddr.map(|vaddr| vaddr.wrapping_add(within));
-            Some(Region { counterpart, ..region })
+            let alias = segment.vaddr.map(|vaddr| vaddr.wrapping_add(within));
+            Some(Region { alias, ..region })
         })
     });
     let map = MemoryMap::new(Space::Physical, regions.collect())

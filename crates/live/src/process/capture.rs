@@ -6,10 +6,10 @@ use memdump_image::{AddressSpace, Cause, ExtentSet, Facts, Hole, Plan, Thread};
 
 use super::cost::Weight;
 use super::filter::Filter;
+use super::found::{Process, ProcessError, page_size};
 use super::snapshot::{Snapshot, SnapshotOptions};
 use super::space::{ProcessSpace, Route, Swap};
 use super::stop::{self, Stopped};
-use super::target::{ProcessError, Target, page_size};
 use super::{Pause, facts};
 use crate::machine::Machine;
 use crate::proc::maps::{Usage, Vma};
@@ -31,7 +31,7 @@ pub struct Options {
 
 /// A process that stands still, or is to be read as it runs. When it is dropped the process runs on.
 pub struct Held {
-    target: Target,
+    target: Process,
     pause: Pause,
     stopped: Option<Stopped>,
     before: Option<Weight>,
@@ -40,7 +40,7 @@ pub struct Held {
     started: SystemTime,
 }
 
-pub(super) fn hold(target: Target, pause: Pause) -> Result<Held, ProcessError> {
+pub(super) fn hold(target: Process, pause: Pause) -> Result<Held, ProcessError> {
     let before = target.weight();
     let known = target.smaps()?;
     let stopped = match pause {
@@ -160,7 +160,7 @@ fn stack_pointer(thread: &Thread) -> Option<u64> {
 /// A process whose memory is ready to be copied. When it is dropped the process runs on, and nothing
 /// is left of a snapshot.
 pub struct Capture {
-    target: Target,
+    target: Process,
     space: ProcessSpace,
     /// What is taken.
     pub plan: Plan,
@@ -178,7 +178,7 @@ pub struct Capture {
 
 impl Capture {
     /// Whose.
-    pub fn target(&self) -> &Target {
+    pub fn target(&self) -> &Process {
         &self.target
     }
 
@@ -229,7 +229,7 @@ impl Capture {
 
 /// Lets a process run on, at the two moments at which a copy can allow that.
 pub struct Release<'a> {
-    target: &'a Target,
+    target: &'a Process,
     pause: Pause,
     stopped: &'a mut Option<Stopped>,
     snapshot: &'a mut Option<Snapshot>,

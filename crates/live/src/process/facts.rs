@@ -4,14 +4,14 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use memdump_image::{Process, Thread};
+use memdump_image::{ProcessFacts, Thread};
 
 use crate::proc::stat::Stat;
 use crate::proc::status::field;
 use crate::sys::cpuid;
 
 /// Reads what is known of the process in `folder`. Its threads are for the one who stops them to add.
-pub(super) fn read(pid: u32, folder: &Path, stat: &Stat) -> Process {
+pub(super) fn read(pid: u32, folder: &Path, stat: &Stat) -> ProcessFacts {
     let status = text(&folder.join("status"));
     // Real, effective, saved, file system.
     let id = |key| -> Option<u32> { field(&status, key)?.split_whitespace().next()?.parse().ok() };
@@ -24,7 +24,7 @@ pub(super) fn read(pid: u32, folder: &Path, stat: &Stat) -> Process {
             *byte = b' ';
         }
     }
-    Process {
+    ProcessFacts {
         pid,
         ppid: stat.ppid,
         pgrp: stat.pgrp,

@@ -14,8 +14,8 @@ const LONG_ABSENCE: u64 = 64 << 20;
 pub struct Filter {
     /// Only mappings with these permissions.
     pub permissions: Option<PermissionsPattern>,
-    /// Only mappings of one of these sorts; empty means any.
-    pub sorts: Vec<Sort>,
+    /// Only mappings of one of these classes; empty means any.
+    pub classes: Vec<MappingClass>,
     /// Only what lies in one of these ranges; empty means anywhere.
     pub ranges: Vec<Extent>,
     /// Only mappings whose name matches one of these; empty means any.
@@ -34,9 +34,9 @@ pub struct Filter {
     pub coredump_filter: Option<u64>,
 }
 
-/// A sort of mapping that a user can ask for.
+/// A class of mapping that a user can ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sort {
+pub enum MappingClass {
     /// The `brk` heap.
     Heap,
     /// Stacks of all threads.
@@ -49,15 +49,19 @@ pub enum Sort {
     Shared,
 }
 
-impl Sort {
+impl MappingClass {
     fn takes(self, region: &Region) -> bool {
         use RegionKind::{Anonymous, File, Heap, Library, Stack, ThreadStack};
         match self {
-            Sort::Heap => region.kind == Heap,
-            Sort::Stack => matches!(region.kind, Stack | ThreadStack),
-            Sort::Anonymous => matches!(region.kind, Anonymous | Heap | Stack | ThreadStack),
-            Sort::File => matches!(region.kind, File | Library),
-            Sort::Shared => permissions(region).is_some_and(|permissions| permissions.shared),
+            MappingClass::Heap => region.kind == Heap,
+            MappingClass::Stack => matches!(region.kind, Stack | ThreadStack),
+            MappingClass::Anonymous => {
+                matches!(region.kind, Anonymous | Heap | Stack | ThreadStack)
+            }
+            MappingClass::File => matches!(region.kind, File | Library),
+            MappingClass::Shared => {
+                permissions(region).is_some_and(|permissions| permissions.shared)
+            }
         }
     }
 }
@@ -100,7 +104,7 @@ impl Filter {
     /// Whether the user asked for certain mappings, rather than for what a core has.
     fn is_choice(&self) -> bool {
         self.permissions.is_some()
-            || !self.sorts.is_empty()
+            || !self.classes.is_empty()
             || !self.ranges.is_empty()
             || !self.names.is_empty()
             || self.private
@@ -201,7 +205,7 @@ impl Filter {
         let is_file = matches!(region.kind, RegionKind::File | RegionKind::Library);
         let any = |empty, found| empty || found;
         self.permissions.is_none_or(|pattern| pattern.matches(permissions))
-            && any(self.sorts.is_empty(), self.sorts.iter().any(|sort| sort.takes(region)))
+            && any(self.classes.is_empty(), self.classes.iter().any(|class| class.takes(region)))
             && any(
                 self.ranges.is_empty(),
                 self.ranges.iter().any(|range| range.intersection(region.extent).is_some()),
@@ -306,7 +310,7 @@ mod tests {
         let ranged = Filter { ranges: vec![range], ..Filter::default() };
         let whole: Vec<(u64, u64)> = taken(&ranged).into_iter().filter(|t| t.1 > 4096).collect();
         assert_eq!(whole, [(0x38000, 0x8000), (0x50000, 0x8000)]);
-        let heap = Filter { sorts: vec![Sort::Heap], ..Filter::default() };
+        let heap = Filter { classes: vec![MappingClass::Heap], ..Filter::default() };
         let whole: Vec<u64> = taken(&heap).iter().filter(|t| t.1 > 4096).map(|t| t.0).collect();
         assert_eq!(whole, [0x30000]);
         let excluded = Filter { excluded: vec![glob("[[]heap]")], ..Filter::default() };

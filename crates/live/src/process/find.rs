@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use globset::GlobMatcher;
 
 use super::capture::Held;
-use super::target::{ProcessError, Target};
+use super::found::{Process, ProcessError};
 use super::{Pause, facts};
 
 /// Processes that belong together.
@@ -82,7 +82,7 @@ pub fn hold_all(group: &Group, pause: Pause) -> Result<Vec<Held>, FindError> {
             let pid = target.pid();
             match target.hold(pause) {
                 Ok(one) => new.push((pid, one)),
-                Err(_) if !is_named && Target::find(pid).is_err() => {}
+                Err(_) if !is_named && Process::find(pid).is_err() => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -98,20 +98,20 @@ pub fn hold_all(group: &Group, pause: Pause) -> Result<Vec<Held>, FindError> {
 ///
 /// # Errors
 /// As [`hold_all`].
-pub fn list_all(group: &Group) -> Result<Vec<Target>, FindError> {
+pub fn list_all(group: &Group) -> Result<Vec<Process>, FindError> {
     Ok(find(group)?.0)
 }
 
 /// With what freezes them, where they are a control group.
-fn find(group: &Group) -> Result<(Vec<Target>, Option<Frozen>), FindError> {
+fn find(group: &Group) -> Result<(Vec<Process>, Option<Frozen>), FindError> {
     match group {
         Group::Pids(pids) => {
             let pids: BTreeSet<u32> = pids.iter().copied().collect();
-            let targets = pids.into_iter().map(Target::find).collect::<Result<_, _>>()?;
+            let targets = pids.into_iter().map(Process::find).collect::<Result<_, _>>()?;
             Ok((targets, None))
         }
         Group::Tree(root) => {
-            Target::find(*root)?;
+            Process::find(*root)?;
             Ok((usable(descendants(*root)), None))
         }
         Group::Name(pattern) => {
@@ -125,8 +125,8 @@ fn find(group: &Group) -> Result<(Vec<Target>, Option<Frozen>), FindError> {
 }
 
 /// Those that have memory, and are not this process.
-fn usable(pids: impl IntoIterator<Item = u32>) -> Vec<Target> {
-    pids.into_iter().filter_map(|pid| Target::find(pid).ok()).collect()
+fn usable(pids: impl IntoIterator<Item = u32>) -> Vec<Process> {
+    pids.into_iter().filter_map(|pid| Process::find(pid).ok()).collect()
 }
 
 fn everybody() -> impl Iterator<Item = u32> {
@@ -205,7 +205,7 @@ fn container(id: &str) -> Result<PathBuf, FindError> {
     }
 }
 
-fn in_cgroup(folder: &Path) -> Result<(Vec<Target>, Option<Frozen>), FindError> {
+fn in_cgroup(folder: &Path) -> Result<(Vec<Process>, Option<Frozen>), FindError> {
     let frozen = Frozen::freeze(folder);
     let mut pids = BTreeSet::new();
     let failed = |source| FindError::Cgroup { path: folder.to_owned(), source };

@@ -1,6 +1,6 @@
 //! The memory of a process, without hurting it.
 //!
-//! [`Target`] is a process that was found, and may be looked at; [`Target::hold`] stops it, and
+//! [`Process`] is a process that was found, and may be looked at; [`Process::hold`] stops it, and
 //! [`Held::capture`] decides what is taken and gives an address space to copy from. Nothing of the
 //! process is touched that it has not touched itself, and it is let go as early as the way of
 //! [pausing](Pause) allows, also when anything fails.
@@ -11,23 +11,23 @@ mod cost;
 mod facts;
 mod filter;
 mod find;
+mod found;
 mod mapped;
 mod pages;
 mod regions;
 pub mod snapshot;
 mod space;
 pub mod stop;
-mod target;
 
 pub use capture::{Capture, Held, Options, Release};
 pub use cost::Weight;
-pub use filter::{Filter, PermissionsPattern, Sort};
+pub use filter::{Filter, MappingClass, PermissionsPattern};
 pub use find::{FindError, Group, hold_all, list_all};
+pub use found::{Listing, Mapped, Process, ProcessError};
 pub use globset::GlobMatcher;
 pub use snapshot::SnapshotError;
 pub use space::Swap;
 pub use stop::{Denial, Hindrance, StopError};
-pub use target::{Listing, Mapped, ProcessError, Target};
 
 /// How a process is kept from changing its memory while it is copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

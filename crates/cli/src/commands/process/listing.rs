@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use memdump_live::process::{Listing, Target};
+use memdump_live::process::{Listing, Process};
 use serde_json::json;
 
 use super::options::filter;
@@ -12,7 +12,7 @@ use crate::exit::Exit;
 use crate::size::Human;
 
 pub(crate) fn run(args: &MapArgs, pid: u32) -> anyhow::Result<Exit> {
-    let target = Target::find(pid)?;
+    let target = Process::find(pid)?;
     let listing = target.list(&filter(&args.filter, pid))?;
     print(&match args.json {
         true => json_text(&listing, &target),
@@ -21,7 +21,7 @@ pub(crate) fn run(args: &MapArgs, pid: u32) -> anyhow::Result<Exit> {
     Ok(Exit::Complete)
 }
 
-fn json_text(listing: &Listing, target: &Target) -> String {
+fn json_text(listing: &Listing, target: &Process) -> String {
     let regions = listing.mapped.iter().map(|mapped| {
         let region = &mapped.region;
         json!({
@@ -49,7 +49,7 @@ fn total(listing: &Listing) -> u64 {
     listing.mapped.iter().map(|mapped| mapped.to_write).sum()
 }
 
-fn table(listing: &Listing, target: &Target) -> String {
+fn table(listing: &Listing, target: &Process) -> String {
     let mut text = format!(
         "{:<16}  {:<16}  PERM  {:>10}  {:>10}  {:>10}  {:>10}  {:<12}  NAME\n",
         "START", "END", "SIZE", "RESIDENT", "SWAPPED", "TO WRITE", "KIND"

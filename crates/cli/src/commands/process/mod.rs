@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use memdump_image::codec::Codec;
-use memdump_live::process::{Capture, Group, Target, hold_all};
+use memdump_live::process::{Capture, Group, Process, hold_all};
 
 use super::print;
 use crate::args::{GroupArgs, ProcessArgs};
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &ProcessArgs) -> anyhow::Result<Exit> {
     }
     let stop = StopFlag::install().context("cannot watch for signals")?;
     // Of several, the first one's `coredump_filter` is for all.
-    let options = options::options(args, targets.first().map_or(0, Target::pid));
+    let options = options::options(args, targets.first().map_or(0, Process::pid));
     let held = hold_all(&group, args.pause.into())?;
     let captures: Vec<Capture> =
         held.into_iter().map(|held| held.capture(&options)).collect::<Result<_, _>>()?;

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use anyhow::bail;
 use memdump_image::codec::Codec;
-use memdump_image::format::{Format, Output, RECORD_LEN};
-use memdump_image::{Chunk, CopyOptions, Hole, Observer, Summary, copy};
+use memdump_image::format::{Format, RECORD_LEN};
+use memdump_image::{Chunk, CopyOptions, Hole, Observer, Output, Summary, copy};
 use memdump_live::process::{Capture, Release};
 use memdump_sink::Request;
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use memdump_live::process::{Filter, Options, Pause, Sort, Swap};
+use memdump_live::process::{Filter, MappingClass, Options, Pause, Swap};
 
 use crate::args::{FilterArgs, PauseArg, ProcessArgs, SwapArg};
 
@@ -17,16 +17,19 @@ pub(super) fn options(args: &ProcessArgs, pid: u32) -> Options {
 }
 
 pub(in crate::commands) fn filter(args: &FilterArgs, pid: u32) -> Filter {
-    let sorts = [
-        (args.heap, Sort::Heap),
-        (args.stack, Sort::Stack),
-        (args.anon, Sort::Anonymous),
-        (args.files, Sort::File),
-        (args.shared, Sort::Shared),
+    let classes = [
+        (args.heap, MappingClass::Heap),
+        (args.stack, MappingClass::Stack),
+        (args.anon, MappingClass::Anonymous),
+        (args.files, MappingClass::File),
+        (args.shared, MappingClass::Shared),
     ];
     Filter {
         permissions: args.perms,
-        sorts: sorts.into_iter().filter_map(|(wanted, sort)| wanted.then_some(sort)).collect(),
+        classes: classes
+            .into_iter()
+            .filter_map(|(wanted, class)| wanted.then_some(class))
+            .collect(),
         ranges: args.range.clone(),
         names: args.name.clone(),
         excluded: args.exclude.clone(),

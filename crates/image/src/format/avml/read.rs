@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use snap::read::FrameDecoder;
 
 use super::super::stretches::{MAX_LOOKS, Shift, Sparse, push_run, read_file};
-use super::super::{FormatError, Image, Problems, Rigor, not_in_image};
+use super::super::{FormatError, Image, OpenMode, Problems, not_in_image};
 use super::IDENTIFIER;
 use super::chunks::{FrameChunk, chunks};
 use super::records::{self, Found, Record, at};
@@ -20,8 +20,8 @@ use crate::{
 const MAX_KNOWN: usize = 32;
 
 /// Opens a file of records.
-pub(in super::super) fn open(file: Arc<dyn ReadAt>, rigor: Rigor) -> Result<Image, FormatError> {
-    let mut problems = Problems::new(rigor);
+pub(in super::super) fn open(file: Arc<dyn ReadAt>, mode: OpenMode) -> Result<Image, FormatError> {
+    let mut problems = Problems::new(mode);
     let Found { records, parts } = records::find(&file, &mut problems)?;
     let regions = parts.iter().map(|&(extent, _)| Region::new(extent, RegionKind::Unknown));
     let map = MemoryMap::new(Space::Physical, regions.collect())

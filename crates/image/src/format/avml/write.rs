@@ -12,9 +12,10 @@ use std::{mem, vec};
 use rayon::prelude::*;
 
 use super::super::packed::{Packed, Packer, Part};
-use super::super::{ImageWriter, Output, lime};
+use super::super::{ImageWriter, lime};
 use super::pack::{BlockPacker, CHUNK_OVERHEAD, Chunks, MIN_CHUNK_LEN};
 use super::{CHUNK_LEN, IDENTIFIER, MAGIC, MAX_RECORD_LEN, TRAILER_LEN, VERSION, blocks};
+use crate::Output;
 use crate::{Chunk, Content, Extent, ExtentSet, Plan};
 
 pub(super) struct Writer<'a> {

@@ -6,7 +6,7 @@ use object::elf;
 
 use super::super::elf::note;
 use super::layout::{Class, Fields};
-use crate::{MemoryMap, Process, Thread};
+use crate::{MemoryMap, ProcessFacts, Thread};
 
 /// `NT_SIGINFO`, `NT_FILE` and `NT_X86_XSAVE_LAYOUT` in `include/uapi/linux/elf.h`.
 const NT_SIGINFO: u32 = 0x5349_4749;
@@ -16,7 +16,12 @@ const NT_X86_XSAVE_LAYOUT: u32 = 0x205;
 const SIGINFO_LEN: usize = 128;
 
 /// All notes, one after another.
-pub(super) fn all(process: &Process, map: &MemoryMap, page_size: u64, class: Class) -> Vec<u8> {
+pub(super) fn all(
+    process: &ProcessFacts,
+    map: &MemoryMap,
+    page_size: u64,
+    class: Class,
+) -> Vec<u8> {
     let mut notes = Vec::new();
     let mut core = |kind: u32, descriptor: &[u8]| notes.extend(note("CORE", kind, descriptor));
     let mut threads = process.threads.iter();
@@ -44,7 +49,7 @@ pub(super) fn all(process: &Process, map: &MemoryMap, page_size: u64, class: Cla
 
 /// All registers but the general ones. The layout of the extended ones comes once, with the first
 /// thread, as it is the same for all.
-fn other_registers(process: &Process, thread: &Thread) -> Vec<u8> {
+fn other_registers(process: &ProcessFacts, thread: &Thread) -> Vec<u8> {
     let mut notes = Vec::new();
     if !thread.floating.is_empty() {
         notes.extend(note("CORE", elf::NT_PRFPREG.0, &thread.floating));
@@ -60,7 +65,7 @@ fn other_registers(process: &Process, thread: &Thread) -> Vec<u8> {
 }
 
 /// `struct elf_prstatus` in `include/linux/elfcore.h`; 336 bytes on x86-64.
-fn prstatus(process: &Process, thread: &Thread, class: Class) -> Vec<u8> {
+fn prstatus(process: &ProcessFacts, thread: &Thread, class: Class) -> Vec<u8> {
     let mut fields = Fields { class, bytes: Vec::new() };
     let signal = thread.signal.as_deref().and_then(|info| info.first_chunk::<4>());
     let signal = signal.map_or(0, |&number| u32::from_le_bytes(number));
@@ -76,7 +81,7 @@ fn prstatus(process: &Process, thread: &Thread, class: Class) -> Vec<u8> {
 }
 
 /// `struct elf_prpsinfo` in `include/linux/elfcore.h`; 136 bytes on x86-64.
-fn prpsinfo(process: &Process, class: Class) -> Vec<u8> {
+fn prpsinfo(process: &ProcessFacts, class: Class) -> Vec<u8> {
     let mut fields = Fields { class, bytes: Vec::new() };
     // The kernel numbers the states as its letters stand in this text.
     let state = b"RSDTZW".iter().position(|&letter| letter == process.state).unwrap_or(0);
@@ -114,7 +119,7 @@ fn files(map: &MemoryMap, page_size: u64, class: Class) -> Vec<u8> {
 
 /// `struct x86_xfeat_component` in `arch/x86/include/uapi/asm/elf.h`, one after another: type, size,
 /// offset, flags.
-fn xsave_layout(process: &Process) -> Vec<u8> {
+fn xsave_layout(process: &ProcessFacts) -> Vec<u8> {
     let words = process.xsave_layout.iter().flat_map(|component| {
         [component.number, component.size, component.offset, 0].map(u32::to_le_bytes)
     });

@@ -7,9 +7,9 @@ use object::elf;
 use super::super::elf::{ElfCore, Segment};
 use super::super::problem::Wanted;
 use super::super::stretches::{FirstWins, Shift, Stretches, held, known_size};
-use super::super::{FormatError, Image, Problems, Rigor};
+use super::super::{FormatError, Image, OpenMode, Problems};
 use super::{FORMAT, kinds};
-use crate::{Mapping, MemoryMap, Permissions, Process, ReadAt, Region, RegionKind, Space};
+use crate::{Mapping, MemoryMap, Permissions, ProcessFacts, ReadAt, Region, RegionKind, Space};
 
 /// Where `p_vaddr` stands in `Elf64_Phdr`.
 const P_VADDR: u64 = 16;
@@ -20,8 +20,8 @@ pub(in crate::format) fn is_process(core: &ElfCore) -> bool {
         && core.notes().any(|note| note.name == b"CORE" && note.kind == elf::NT_PRPSINFO.0)
 }
 
-pub(super) fn open(file: Arc<dyn ReadAt>, rigor: Rigor) -> Result<Image, FormatError> {
-    let mut problems = Problems::new(rigor);
+pub(super) fn open(file: Arc<dyn ReadAt>, mode: OpenMode) -> Result<Image, FormatError> {
+    let mut problems = Problems::new(mode);
     from_headers(ElfCore::read_with(&*file, &mut problems)?, file, problems)
 }
 
@@ -78,8 +78,8 @@ fn mapping(segment: &Segment) -> Mapping {
 }
 
 /// What PRPSINFO says: `struct elf_prpsinfo`; with 32 bits `pr_flag` is half as long, and the numbers of user and group are, too.
-fn process(core: &ElfCore) -> Process {
-    let mut process = Process { is_32_bit: core.is_32_bit, ..Process::default() };
+fn process(core: &ElfCore) -> ProcessFacts {
+    let mut process = ProcessFacts { is_32_bit: core.is_32_bit, ..ProcessFacts::default() };
     for note in core.notes().filter(|note| note.name == b"CORE") {
         if note.kind == elf::NT_AUXV.0 {
             process.auxv = note.descriptor.to_vec();

@@ -2,9 +2,10 @@
 
 use std::io;
 
+use super::super::ImageWriter;
 use super::super::fill::SpanWriter;
-use super::super::{ImageWriter, Output};
 use super::layout::{Layout, record_note};
+use crate::Output;
 use crate::{Chunk, Plan};
 
 pub(super) struct Writer<'a>(SpanWriter<'a>);

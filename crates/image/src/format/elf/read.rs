@@ -10,7 +10,7 @@ use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
 
 use super::super::problem::{Wanted, read_up_to};
 use super::super::stretches::{FirstWins, Shift, Stretches, held, known_size};
-use super::super::{FormatError, Image, Problems, Rigor, core};
+use super::super::{FormatError, Image, OpenMode, Problems, core};
 use super::{EHDR_LEN, FORMAT, IDENT, IDENT_32, NO_PADDR, PN_XNUM};
 use crate::{Extent, Facts, MemoryMap, ReadAt, Region, RegionKind, Space, VmCoreInfo};
 
@@ -75,7 +75,7 @@ impl ElfCore {
     /// # Errors
     /// When it is no little-endian ELF core or a header lies outside of it.
     pub fn read(file: &dyn ReadAt) -> Result<Self, FormatError> {
-        match Self::read_with(file, &mut Problems::new(Rigor::Strict))? {
+        match Self::read_with(file, &mut Problems::new(OpenMode::Strict))? {
             (core, None) => Ok(core),
             (_, Some(problem)) => Err(problem),
         }
@@ -243,8 +243,8 @@ pub fn notes(mut rest: &[u8]) -> impl Iterator<Item = Note<'_>> {
 /// core of a machine the physical addresses are the ones that no two segments share.
 ///
 /// The core of a process is left to its own format.
-pub(super) fn open(file: Arc<dyn ReadAt>, rigor: Rigor) -> Result<Image, FormatError> {
-    let mut problems = Problems::new(rigor);
+pub(super) fn open(file: Arc<dyn ReadAt>, mode: OpenMode) -> Result<Image, FormatError> {
+    let mut problems = Problems::new(mode);
     let (core, with_notes) = ElfCore::read_with(&*file, &mut problems)?;
     if core::is_process(&core) {
         return core::from_headers((core, with_notes), file, problems);
@@ -268,13 +268,13 @@ pub(super) fn open(file: Arc<dyn ReadAt>, rigor: Rigor) -> Result<Image, FormatE
     let end = known_size(&*file, FORMAT.name)?;
     let mut parts = FirstWins::new();
     for (extent, offset, other) in found {
-        let counterpart = other.map(|other: u64| other.wrapping_sub(extent.start()));
-        let item = (Shift::new(extent.start(), offset), counterpart);
+        let alias = other.map(|other: u64| other.wrapping_sub(extent.start()));
+        let item = (Shift::new(extent.start(), offset), alias);
         parts.insert_held(extent, held(end, offset, extent.len()), item);
     }
     let parts = parts.into_parts();
-    let regions = parts.iter().map(|&(extent, (_, counterpart))| Region {
-        counterpart: counterpart.map(|distance| extent.start().wrapping_add(distance)),
+    let regions = parts.iter().map(|&(extent, (_, alias))| Region {
+        alias: alias.map(|distance| extent.start().wrapping_add(distance)),
         ..Region::new(extent, RegionKind::Unknown)
     });
     let map = MemoryMap::new(space, regions.collect())

@@ -4,9 +4,10 @@ use std::io;
 
 use object::elf;
 
+use super::super::ImageWriter;
 use super::super::fill::SpanWriter;
-use super::super::{ImageWriter, Output};
 use super::{EHDR_LEN, IDENT, NO_PADDR, PHDR_LEN, PN_XNUM, SHDR_LEN};
+use crate::Output;
 use crate::{Chunk, Facts, Plan, Region, Space};
 
 /// Memory begins on such a border of the file, so that direct I/O can write it as it was read.
@@ -77,7 +78,7 @@ impl Layout {
         bytes.program_header(elf::PT_NOTE.0, 0, notes_at, 0, 0, self.notes.len() as u64);
         let mut offset = self.data;
         for segment in &self.segments {
-            let (start, other) = (segment.extent.start(), segment.counterpart);
+            let (start, other) = (segment.extent.start(), segment.alias);
             let (vaddr, paddr) = match plan.map.space() {
                 Space::Physical => (other.unwrap_or(0), start),
                 Space::Kernel | Space::Process(_) => (start, other.unwrap_or(NO_PADDR)),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::{FormatError, Image, Problems, Rigor};
+use super::super::{FormatError, Image, OpenMode, Problems};
 use super::flattened::{self, Flattened};
 use super::header::{Header, field};
 use super::pages::Kdump;
@@ -10,17 +10,17 @@ use super::part::Part;
 use super::sub;
 use crate::ReadAt;
 
-pub(super) fn open(file: Arc<dyn ReadAt>, rigor: Rigor) -> Result<Image, FormatError> {
-    open_parts(vec![file], rigor)
+pub(super) fn open(file: Arc<dyn ReadAt>, mode: OpenMode) -> Result<Image, FormatError> {
+    open_parts(vec![file], mode)
 }
 
 /// Opens the files that `makedumpfile --split` made of one image, in any order; or the one file of any other.
 ///
 /// # Errors
 /// When one of them is damaged, is not of the same image, or one is missing: page frames that none has. With
-/// [`Rigor::Salvage`] the pages of such files are holes.
-pub fn open_parts(files: Vec<Arc<dyn ReadAt>>, rigor: Rigor) -> Result<Image, FormatError> {
-    let mut problems = Problems::new(rigor);
+/// [`OpenMode::Salvage`] the pages of such files are holes.
+pub fn open_parts(files: Vec<Arc<dyn ReadAt>>, mode: OpenMode) -> Result<Image, FormatError> {
+    let mut problems = Problems::new(mode);
     let mut opened: Vec<(Header, Part)> = Vec::new();
     let is_one = files.len() == 1;
     for file in files {

@@ -4,8 +4,8 @@
 
 use std::io;
 
-use super::super::Output;
 use super::flattened::{END, HEADER_LEN, SIGNATURE, TYPE, VERSION};
+use crate::Output;
 
 /// Bytes in one record at most, whatever is written at a time: readers keep a record in memory.
 const RECORD_LEN: usize = 1 << 20;

@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use super::super::ImageWriter;
 use super::super::packed::{Packed, Packer, Part};
-use super::super::{ImageWriter, Output};
 use super::codec::Codec;
 use super::dumped::Dumped;
 use super::layout::{Layout, frame_extent};
 use super::target::Target;
 use super::{DESCRIPTOR_LEN, INCOMPLETE, at};
+use crate::Output;
 use crate::{Cause, Chunk, Content, Extent, ExtentSet, Plan, is_zero};
 
 /// Bytes of descriptors that are written at a time.

@@ -118,7 +118,7 @@ fn aliases_of_ram_are_no_ram() {
     assert!(
         physical.omitted.is_empty() && physical.space.map().regions()[0].kind == RegionKind::Ram
     );
-    assert_eq!(physical.space.map().regions()[1].counterpart, Some(DIRECT_MAP + 0x10_0000));
+    assert_eq!(physical.space.map().regions()[1].alias, Some(DIRECT_MAP + 0x10_0000));
     let expected: Vec<u8> = (0x1234..0x3_0000).map(byte_at).collect();
     assert!(read(&physical, 0x1234, 0x3_0000) == expected);
     let kernel = physical.kernel.unwrap();

@@ -84,14 +84,14 @@ pub enum ProcessError {
 
 /// A process that there is.
 #[derive(Debug)]
-pub struct Target {
+pub struct Process {
     pub(super) pid: u32,
     /// `/proc/PID`.
     pub(super) folder: PathBuf,
     pub(super) stat: Stat,
 }
 
-impl Target {
+impl Process {
     /// Looks for the process of that number, as this process sees numbers.
     ///
     /// # Errors
