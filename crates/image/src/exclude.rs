@@ -110,6 +110,10 @@ impl<U: PageUses> AddressSpace for Excluding<U> {
         Ok(runs)
     }
 
+    fn survey_is_final(&self) -> bool {
+        self.inner.survey_is_final()
+    }
+
     fn read_runs(&self, runs: &[Run], buf: &mut [u8]) -> Result<usize, ReadError> {
         self.inner.read_runs(runs, buf)
     }

@@ -18,6 +18,7 @@ mod exclude;
 mod extent;
 mod facts;
 pub mod format;
+mod holes;
 pub mod manifest;
 mod map;
 mod output;
@@ -34,12 +35,11 @@ pub mod blocks {
 }
 
 pub use chunk::{Cause, Chunk, Content, Hole};
-pub use copy::{
-    CopyError, CopyOptions, HoleList, Observer, Summary, Timeline, TimelineEntry, copy,
-};
+pub use copy::{CopyError, CopyOptions, Observer, Summary, Timeline, TimelineEntry, copy};
 pub use exclude::{Exclude, Excluding, PageUse, PageUses};
 pub use extent::{Extent, ExtentError, ExtentSet};
 pub use facts::{Facts, ProcessFacts, Thread, VmCoreInfo, XsaveComponent};
+pub use holes::{HoleEncoding, HoleList, known_holes};
 pub use map::{Backing, MapError, Mapping, MemoryMap, Permissions, Region, RegionKind, Space};
 pub use output::Output;
 pub use page_tables::{PageTables, PageTablesError, Translation};

@@ -1,6 +1,9 @@
 //! What will be taken, decided before the first read.
 
-use crate::{Extent, ExtentSet, Facts, MemoryMap};
+use crate::holes::gaps;
+use crate::{
+    AddressSpace, Extent, ExtentSet, Facts, HoleEncoding, HoleList, MemoryMap, Space, known_holes,
+};
 
 /// What to copy, in which order, and what the image should say of where it is from.
 #[derive(Clone, Debug)]
@@ -17,13 +20,59 @@ pub struct Plan {
     pub page_size: u64,
     /// What the image carries beside bytes.
     pub facts: Facts,
+    /// Holes that were taken out because the source knows of them.
+    known_holes: HoleList,
+    is_fitted: bool,
 }
 
 impl Plan {
     /// A plan to take all of `map`.
     pub fn whole(map: MemoryMap, page_size: u64, facts: Facts) -> Self {
-        let (left_out, first) = (ExtentSet::default(), ExtentSet::default());
-        Self { map, left_out, is_thinned: false, first, page_size, facts }
+        Self {
+            map,
+            left_out: ExtentSet::default(),
+            is_thinned: false,
+            first: ExtentSet::default(),
+            page_size,
+            facts,
+            known_holes: HoleList::default(),
+            is_fitted: false,
+        }
+    }
+
+    /// The same plan without the holes that `space` knows of, where an image says so by [gaps](HoleEncoding::Gaps) and what
+    /// the space says is [final](AddressSpace::survey_is_final). No memory is read.
+    ///
+    /// [`copy()`](crate::copy()) does this itself. Call it to know the plan's size before the copy; the second time it does
+    /// nothing. Holes of a process are [left out](Self::left_out), as its mappings stay in the image; those of a machine, and what is
+    /// left out of it, leave the map.
+    #[must_use]
+    pub fn fitted(mut self, space: &dyn AddressSpace, encoding: HoleEncoding) -> Self {
+        if self.fits(space, encoding) {
+            return self;
+        }
+        self.is_fitted = true;
+        let taken = self.map.subtract(&self.left_out);
+        if let Space::Process(_) = self.map.space() {
+            let (absent, holes) = known_holes(space, &taken);
+            self.left_out = self.left_out.union(&absent);
+            self.known_holes = holes;
+        } else {
+            let gaps = gaps(space, &taken);
+            self.map = taken.subtract(&gaps.iter().map(|gap| gap.extent).collect());
+            gaps.into_iter().for_each(|gap| self.known_holes.add(gap));
+        }
+        self
+    }
+
+    /// Returns true if [`fitted`](Self::fitted) would change nothing.
+    pub(crate) fn fits(&self, space: &dyn AddressSpace, encoding: HoleEncoding) -> bool {
+        self.is_fitted || encoding != HoleEncoding::Gaps || !space.survey_is_final()
+    }
+
+    /// The holes that [`fitted`](Self::fitted) took out. The summary of the copy lists them, too.
+    pub fn known_holes(&self) -> &HoleList {
+        &self.known_holes
     }
 
     /// The extents to take, in the order of the copy; none reaches over the end of a region.

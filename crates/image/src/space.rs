@@ -29,6 +29,12 @@ pub trait AddressSpace: Send + Sync {
         Ok(vec![Run { extent, presence: Presence::Memory }])
     }
 
+    /// Returns true if [`survey`](Self::survey) costs little and says the same at any time: that of an image does, and a copy then
+    /// asks for all of it beforehand. A live machine's or process's does not.
+    fn survey_is_final(&self) -> bool {
+        false
+    }
+
     /// Reads the memory of `runs`, one after another, into the front of `buf`, and says how many
     /// bytes: from 1 to `buf.len()`, which is their sum. The runs are parts of what
     /// [`survey`](Self::survey) gave and hold memory.
@@ -88,6 +94,10 @@ impl AddressSpace for Arc<dyn AddressSpace> {
 
     fn survey(&self, extent: Extent) -> Result<Vec<Run>, ReadError> {
         (**self).survey(extent)
+    }
+
+    fn survey_is_final(&self) -> bool {
+        (**self).survey_is_final()
     }
 
     fn read_runs(&self, runs: &[Run], buf: &mut [u8]) -> Result<usize, ReadError> {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use memdump_image::format::{FORMATS, Format, Holes, OpenMode, note, with_map};
+use memdump_image::format::{FORMATS, Format, HoleEncoding, OpenMode, note, with_map};
 use memdump_image::{
     Cause, Chunk, Content, Extent, Facts, MemoryMap, Plan, ProcessFacts, ReadError, Region,
     RegionKind, Space, VmCoreInfo,
@@ -36,6 +36,11 @@ fn plan(space: Space, ranges: &[(u64, u64)]) -> Plan {
     let vmcoreinfo = vmcoreinfo.filter(|_| process.is_none());
     let facts = Facts { vmcoreinfo, machine, process, ..Facts::default() };
     Plan::whole(MemoryMap::new(space, regions.collect()).unwrap(), PAGE, facts)
+}
+
+fn thinned(mut plan: Plan) -> Plan {
+    plan.is_thinned = true;
+    plan
 }
 
 /// A plan for a space that the format holds.
@@ -137,12 +142,12 @@ fn holes_are_left_out_or_zeros_and_cost_only_themselves() {
         let plan = plan_for(format, RANGES);
         let whole = write(format, &plan, &[]);
         let image = write(format, &plan, &[hole]);
-        match format.holes {
-            Holes::LeftOut => {
+        match format.hole_encoding {
+            HoleEncoding::LeftOut => {
                 let expected = [bytes_of(extent(0x1000, 0x2000)), bytes_of(extent(0x8000, 0x9000))];
                 assert!(image == expected.concat(), "{}", format.name);
             }
-            Holes::Kept => {
+            HoleEncoding::Kept => {
                 let opened = format.open.unwrap()(Arc::new(image), OpenMode::Strict).unwrap();
                 let mut bytes = vec![0; 0x1000];
                 let found = opened.space.read_at(hole.start(), &mut bytes);
@@ -150,7 +155,7 @@ fn holes_are_left_out_or_zeros_and_cost_only_themselves() {
                 assert_eq!(opened.space.read_at(0x8000, &mut bytes).unwrap(), 0x1000);
                 assert!(bytes == bytes_of(extent(0x8000, 0x9000)), "{}", format.name);
             }
-            Holes::Filled | Holes::Gaps => {
+            HoleEncoding::Filled | HoleEncoding::Gaps => {
                 assert!(image.len() == whole.len() || format.compresses);
                 assert!(read(format, image.clone(), hole).iter().all(|&byte| byte == 0));
                 let after = extent(0x8000, 0x9000);
@@ -203,7 +208,7 @@ fn a_page_of_zeros_that_is_left_out_is_zeros_still() {
     let zeros = extent(0x2000, 0x3000);
     for name in ["lime", "avml"] {
         let format = Format::by_name(name).unwrap();
-        let plan = Plan { is_thinned: true, ..plan(Space::Physical, &[(0x1000, 0x3000)]) };
+        let plan = thinned(plan(Space::Physical, &[(0x1000, 0x3000)]));
         let mut image = Vec::new();
         let mut writer = (format.writer)(&mut image);
         writer.begin(&plan).unwrap();
@@ -220,7 +225,7 @@ fn a_page_of_zeros_that_is_left_out_is_zeros_still() {
 #[test]
 fn a_block_of_which_nothing_is_left_is_a_gap_of_avml() {
     let format = Format::by_name("avml").unwrap();
-    let plan = Plan { is_thinned: true, ..plan(Space::Physical, &[(0x10_0000, 0x40_0000)]) };
+    let plan = thinned(plan(Space::Physical, &[(0x10_0000, 0x40_0000)]));
     // A page of the first MiB, and all of the second.
     let holes: Vec<u64> = (0x110..0x111).chain(0x200..0x300).collect();
     let image = write_thinned(format, &plan, &[], &holes);
@@ -243,7 +248,7 @@ proptest! {
         let ranges: Vec<(u64, u64)> =
             edges.as_chunks::<2>().0.iter().map(|&[start, end]| (start, end)).collect();
         let format = Format::by_name("lime").unwrap();
-        let plan = Plan { is_thinned: true, ..plan(Space::Physical, &ranges) };
+        let plan = thinned(plan(Space::Physical, &ranges));
         let image = write_thinned(format, &plan, &cuts, &holes);
         prop_assert!(image.len() as u64 <= (format.size)(&plan));
         let opened = format.open.unwrap()(Arc::new(image.clone()), OpenMode::Strict).unwrap();

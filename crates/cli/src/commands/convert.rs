@@ -7,12 +7,9 @@ use std::path::Path;
 use anyhow::Context;
 use memdump_image::codec::{CODECS, Codec};
 use memdump_image::format::Format;
-use memdump_image::{
-    CopyOptions, Extent, Hole, HoleList, MemoryMap, Plan, Space, Summary, is_zero,
-};
+use memdump_image::{CopyOptions, Extent, Hole, MemoryMap, Plan, Summary, is_zero};
 use memdump_sink::Request;
 
-use super::holes::{Present, survey, take_out_gaps};
 use super::manifest::{Written, image_file};
 use super::open::{self, Opened};
 use super::write::{Job, MapFile, Wanted, default_readers_for, json_holes};
@@ -78,13 +75,8 @@ pub(crate) fn run(args: &ConvertArgs) -> anyhow::Result<Exit> {
 
     let opened = opened.without(&args.exclude)?;
     let space = &*opened.image.space;
-    let mut known = HoleList::default();
-    let mut plan = Plan::whole(map, opened.page_size(), opened.image.facts.clone());
-    if let Space::Process(_) = plan.map.space() {
-        Present { absent: plan.left_out, holes: known } = survey(space, &plan.map);
-    } else {
-        take_out_gaps(space, &mut plan, format).into_iter().for_each(|gap| known.add(gap));
-    }
+    let plan = Plan::whole(map, opened.page_size(), opened.image.facts.clone());
+    let mut plan = plan.fitted(space, format.hole_encoding);
     plan.is_thinned = !args.exclude.is_empty();
     let expected = plan.total();
     job.check_room(
@@ -95,7 +87,7 @@ pub(crate) fn run(args: &ConvertArgs) -> anyhow::Result<Exit> {
     let record = MapFile::create(args.write_map.as_deref())?;
     let (sink, beside) = job.open(&args.manifest, false)?;
     let wanted = Wanted { hashes: beside.is_some(), second_look: None };
-    let mut done = match job.run(space, &plan, expected, record, (sink, wanted)) {
+    let done = match job.run(space, &plan, expected, record, (sink, wanted)) {
         Ok(done) => done,
         Err(error) => {
             if let Some(beside) = beside {
@@ -104,7 +96,6 @@ pub(crate) fn run(args: &ConvertArgs) -> anyhow::Result<Exit> {
             return Err(error);
         }
     };
-    done.summary.holes.extend(&known);
     if let (Some(beside), Some(hashed)) = (beside, done.hashed) {
         beside.write(Written {
             image: image_file(

@@ -5,12 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 
 use anyhow::Context;
 use memdump_image::codec::Codec;
-use memdump_image::format::{Format, Holes};
+use memdump_image::format::{Format, HoleEncoding};
 use memdump_image::manifest::SecondLook;
 use memdump_image::{CopyOptions, Hole, Space, Summary};
 use memdump_sink::Request;
 
-use super::holes::take_out_gaps;
 use super::kit::{Archive, Packed};
 use super::manifest::{Written, image_file};
 use super::select::{self, Selection};
@@ -57,10 +56,7 @@ pub(crate) fn run(args: &DumpArgs) -> anyhow::Result<Exit> {
         eprintln!("memdump: standard output is a terminal: only the map was written, no memory");
         return Ok(Exit::Complete);
     }
-    if selection.kit.is_none() {
-        let Selection { space, plan, omitted, .. } = &mut selection;
-        omitted.extend(take_out_gaps(&**space, plan, format));
-    }
+    selection.plan = selection.plan.fitted(&*selection.space, format.hole_encoding);
     Dump { args, job, selection }.run(record)
 }
 
@@ -73,11 +69,11 @@ struct Dump<'a> {
 
 impl Dump<'_> {
     fn run(mut self, map: MapFile) -> anyhow::Result<Exit> {
-        match (self.job.options.limit, self.job.format.holes) {
+        match (self.job.options.limit, self.job.format.hole_encoding) {
             // What follows a hole takes its place, so the limit is counted while copying.
-            (None, _) | (Some(_), Holes::LeftOut) => {}
+            (None, _) | (Some(_), HoleEncoding::LeftOut) => {}
             // Headers say beforehand what will come.
-            (Some(limit), Holes::Filled | Holes::Gaps | Holes::Kept) => {
+            (Some(limit), HoleEncoding::Filled | HoleEncoding::Gaps | HoleEncoding::Kept) => {
                 self.selection.plan.map = self.selection.plan.map.truncate(limit);
             }
         }

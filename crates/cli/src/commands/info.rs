@@ -5,11 +5,10 @@ use std::path::Path;
 
 use memdump_image::{
     AddressSpace, Cause, Extent, Facts, Hole, HoleList, MemoryMap, Presence, ReadError, Run,
-    VmCoreInfo, is_zero,
+    VmCoreInfo, is_zero, known_holes,
 };
 use serde_json::json;
 
-use super::holes::survey;
 use super::open::{self, Opened};
 use super::{print, target};
 use crate::args::InfoArgs;
@@ -52,9 +51,9 @@ pub(crate) fn run(args: &InfoArgs) -> anyhow::Result<Exit> {
 }
 
 fn report(args: &InfoArgs, subject: &Subject<'_>) -> anyhow::Result<Exit> {
-    let present = survey(subject.space, &subject.map);
+    let (_, holes) = known_holes(subject.space, &subject.map);
     let scanned = args.scan.then(|| scan(subject));
-    let report = Report { subject, holes: present.holes.by_cause().collect(), scanned };
+    let report = Report { subject, holes: holes.by_cause().collect(), scanned };
     print(&if args.json { report.json() } else { report.text() })?;
     let damage = report.scanned.as_ref().is_some_and(|scanned| !scanned.damage.is_empty());
     let is_damaged = damage || subject.file.is_some() && !subject.problems.is_empty();

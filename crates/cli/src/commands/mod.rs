@@ -6,7 +6,6 @@ pub(crate) mod diff;
 pub(crate) mod dump;
 pub(crate) mod generate;
 pub(crate) mod hexdump;
-mod holes;
 pub(crate) mod info;
 mod kit;
 mod look;

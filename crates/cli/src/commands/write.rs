@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use memdump_image::codec::Codec;
-use memdump_image::format::{FORMATS, Format, Holes};
+use memdump_image::format::{FORMATS, Format, HoleEncoding};
 use memdump_image::manifest::{RegionHasher, RegionRecord, Sampler, SecondLook};
 use memdump_image::{
     AddressSpace, Chunk, Content, CopyError, CopyOptions, Extent, Hole, Observer, Output, Plan,
@@ -79,12 +79,12 @@ impl Job {
         if self.codec.is_some() || self.format.compresses || plan.is_thinned {
             return Ok(());
         }
-        let needed = match self.format.holes {
+        let needed = match self.format.hole_encoding {
             // Gaps between regions take no room in a file.
-            Holes::Filled | Holes::Gaps | Holes::Kept => {
+            HoleEncoding::Filled | HoleEncoding::Gaps | HoleEncoding::Kept => {
                 (self.format.size)(plan).min(expected + (1 << 20))
             }
-            Holes::LeftOut => expected,
+            HoleEncoding::LeftOut => expected,
         };
         match (self.request.kind().room)(&self.request.target) {
             Some(room) if room < needed => bail!(

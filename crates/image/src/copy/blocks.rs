@@ -167,11 +167,8 @@ mod tests {
             }).collect();
             let map = MemoryMap::new(Space::Physical, regions).unwrap();
             let set = |(start, len)| ExtentSet::from_iter(Extent::with_len(start, len));
-            let plan = Plan {
-                first: set(first),
-                left_out: set(left_out),
-                ..Plan::whole(map.clone(), 4096, Facts::default())
-            };
+            let mut plan = Plan::whole(map.clone(), 4096, Facts::default());
+            (plan.first, plan.left_out) = (set(first), set(left_out));
             let space = Surveyed(map);
             let blocks: Vec<Block> =
                 Blocks::new(&space, &plan, block_len).map(Result::unwrap).collect();

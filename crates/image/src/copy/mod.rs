@@ -13,6 +13,7 @@ mod summary;
 mod until;
 mod zeros;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -26,7 +27,7 @@ use crate::format::{ImageWriter, Packed, Packer};
 use crate::{AddressSpace, Chunk, Content, ExtentSet, Plan};
 pub use blocks::{Block, Blocks};
 pub use narrow::{Found, Piece, read_block};
-pub use summary::{HoleList, Summary, Timeline, TimelineEntry};
+pub use summary::{Summary, Timeline, TimelineEntry};
 use until::Until;
 
 /// How to copy.
@@ -117,8 +118,9 @@ pub enum CopyError {
 
 /// Copies the plan's memory from `space` to `writer`.
 ///
-/// Memory that cannot be read becomes holes of whole pages and the copy goes on. What was taken is
-/// in the summary, also when the copy ends early.
+/// Memory that cannot be read becomes holes of whole pages and the copy goes on. Holes that the source knows of beforehand
+/// become gaps where the format has them, as [`Plan::fitted`] does. What was taken is in the summary, also when the copy
+/// ends early.
 pub fn copy(
     space: &dyn AddressSpace,
     plan: &Plan,
@@ -127,6 +129,11 @@ pub fn copy(
     observer: &mut dyn Observer,
 ) -> (Summary, Result<(), CopyError>) {
     let started = Instant::now();
+    let plan = match plan.fits(space, writer.hole_encoding()) {
+        true => Cow::Borrowed(plan),
+        false => Cow::Owned(plan.clone().fitted(space, writer.hole_encoding())),
+    };
+    let plan = &*plan;
     let mut delivery = Delivery {
         writer,
         observer,
@@ -167,6 +174,7 @@ pub fn copy(
         });
     }
     delivery.summary.elapsed = started.elapsed();
+    delivery.summary.holes.extend(plan.known_holes());
     if result.is_ok() {
         let record = delivery.observer.all_taken(&delivery.summary).map_err(CopyError::Observe);
         result =

@@ -1,9 +1,8 @@
 //! What a copy took, what it could not, and when.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::{Cause, Chunk, Content, Extent, Hole};
+use crate::{Chunk, Content, Extent, Hole, HoleList};
 
 /// What a copy did.
 #[derive(Clone, Debug, Default)]
@@ -12,7 +11,7 @@ pub struct Summary {
     pub bytes: u64,
     /// Bytes of memory that were known to be zero without being read.
     pub zero: u64,
-    /// Memory that could not be read.
+    /// Memory that could not be read, then the [holes that were known before](crate::Plan::known_holes).
     pub holes: HoleList,
     /// When each block was read.
     pub timeline: Timeline,
@@ -31,70 +30,6 @@ impl Summary {
                 }
             }
         }
-    }
-}
-
-/// Holes: bytes by cause, and each of them as long as there are not too many.
-#[derive(Clone, Debug, Default)]
-pub struct HoleList {
-    bytes: BTreeMap<Cause, u64>,
-    listed: Vec<Hole>,
-    unlisted: u64,
-}
-
-impl HoleList {
-    /// How many holes are kept one by one; the bytes of further ones are counted still.
-    pub const MAX_LISTED: usize = 1 << 16;
-
-    /// Adds a hole; one that continues the last lengthens it.
-    pub fn add(&mut self, hole: Hole) {
-        *self.bytes.entry(hole.cause).or_default() += hole.extent.len();
-        if let Some(last) = self.listed.last_mut()
-            && last.cause == hole.cause
-            && let (true, Ok(both)) = (
-                last.extent.end() == hole.extent.start(),
-                Extent::half_open(last.extent.start(), hole.extent.end()),
-            )
-        {
-            last.extent = both;
-        } else if self.listed.len() < Self::MAX_LISTED {
-            self.listed.push(hole);
-        } else {
-            self.unlisted += 1;
-        }
-    }
-
-    /// Adds what another copy could not take.
-    pub fn extend(&mut self, others: &HoleList) {
-        for &hole in &others.listed {
-            self.add(hole);
-        }
-        for (cause, bytes) in others.by_cause() {
-            let listed = others.listed.iter().filter(|hole| hole.cause == cause);
-            let rest = bytes - listed.map(|hole| hole.extent.len()).sum::<u64>();
-            *self.bytes.entry(cause).or_default() += rest;
-        }
-        self.unlisted += others.unlisted;
-    }
-
-    /// Bytes by cause.
-    pub fn by_cause(&self) -> impl Iterator<Item = (Cause, u64)> + '_ {
-        self.bytes.iter().map(|(&cause, &bytes)| (cause, bytes))
-    }
-
-    /// The holes, in the order of the copy; at most [`HoleList::MAX_LISTED`].
-    pub fn listed(&self) -> &[Hole] {
-        &self.listed
-    }
-
-    /// How many holes are not in the list.
-    pub fn unlisted(&self) -> u64 {
-        self.unlisted
-    }
-
-    /// Bytes in all holes.
-    pub fn total(&self) -> u64 {
-        self.bytes.values().sum()
     }
 }
 
@@ -177,22 +112,5 @@ mod tests {
         assert_eq!(entries[0].read_to, Duration::from_millis(8));
         assert!(entries.windows(2).all(|pair| pair[0].extent.end() == pair[1].extent.start()));
         assert_eq!(entries.last().unwrap().extent.end(), blocks * 10);
-    }
-
-    #[test]
-    fn holes_are_joined_counted_and_bounded() {
-        let mut totals = HoleList::default();
-        let hole = |start, cause| Hole { extent: Extent::with_len(start, 4096).unwrap(), cause };
-        totals.add(hole(0, Cause::Unmapped));
-        totals.add(hole(4096, Cause::Unmapped));
-        totals.add(hole(8192, Cause::Device));
-        assert_eq!(totals.listed().len(), 2);
-        assert_eq!(totals.listed()[0].extent.len(), 8192);
-        for i in 0..HoleList::MAX_LISTED as u64 {
-            totals.add(hole((2 * i + 4) * 4096, Cause::Unmapped));
-        }
-        assert_eq!(totals.listed().len(), HoleList::MAX_LISTED);
-        assert_eq!(totals.unlisted(), 2);
-        assert_eq!(totals.total(), (HoleList::MAX_LISTED as u64 + 3) * 4096);
     }
 }

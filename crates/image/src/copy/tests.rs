@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Cause, Extent, ExtentSet, Facts, MemoryMap, ReadError, Region, RegionKind, Space};
+use crate::{
+    Cause, Extent, ExtentSet, Facts, HoleEncoding, MemoryMap, ReadError, Region, RegionKind, Space,
+};
 
 const PAGE: u64 = 4096;
 
@@ -53,6 +55,10 @@ struct Recorder {
 }
 
 impl ImageWriter for Recorder {
+    fn hole_encoding(&self) -> HoleEncoding {
+        HoleEncoding::Kept
+    }
+
     fn begin(&mut self, _: &Plan) -> io::Result<()> {
         Ok(())
     }
@@ -155,6 +161,10 @@ fn more_readers_than_buffers_end() {
 struct Sum(u64);
 
 impl ImageWriter for Sum {
+    fn hole_encoding(&self) -> HoleEncoding {
+        HoleEncoding::Kept
+    }
+
     fn begin(&mut self, _: &Plan) -> io::Result<()> {
         Ok(())
     }
@@ -173,6 +183,10 @@ impl ImageWriter for Sum {
 fn a_stop_and_a_failing_writer_end_the_threads_too() {
     struct Full;
     impl ImageWriter for Full {
+        fn hole_encoding(&self) -> HoleEncoding {
+            HoleEncoding::Kept
+        }
+
         fn begin(&mut self, _: &Plan) -> io::Result<()> {
             Ok(())
         }

@@ -44,6 +44,10 @@ impl AddressSpace for Until<'_> {
         self.space.survey(extent)
     }
 
+    fn survey_is_final(&self) -> bool {
+        self.space.survey_is_final()
+    }
+
     fn read_runs(&self, runs: &[Run], buf: &mut [u8]) -> Result<usize, ReadError> {
         self.goes_on()?;
         self.space.read_runs(runs, buf)

@@ -8,14 +8,14 @@
 use std::io;
 
 use super::fill::SpanWriter;
-use super::{Format, Holes, ImageWriter, avml};
+use super::{Format, HoleEncoding, ImageWriter, avml};
 use crate::{Chunk, Extent, ExtentSet, Plan, Space};
 
 pub(super) const FORMAT: Format = Format {
     name: "lime",
     summary: "LiME version 1: a 32-byte header before each range",
     opened_by: "Volatility 3, AVML, MemProcFS",
-    holes: Holes::Gaps,
+    hole_encoding: HoleEncoding::Gaps,
     holds: |space| space == Space::Physical,
     size: |plan| {
         let spans = spans(plan);
@@ -66,6 +66,10 @@ struct Writer<'a> {
 }
 
 impl ImageWriter for Writer<'_> {
+    fn hole_encoding(&self) -> HoleEncoding {
+        HoleEncoding::Gaps
+    }
+
     fn begin(&mut self, plan: &Plan) -> io::Result<()> {
         match plan.is_thinned {
             true => self.thinned = Some(plan.page_size),

@@ -21,6 +21,7 @@ mod problem;
 mod raw;
 mod stretches;
 
+pub use crate::holes::HoleEncoding;
 pub use core::RECORD_LEN;
 pub use elf::{ElfCore, NO_PADDR, Note, Segment, note, notes};
 pub use kdump::open_parts;
@@ -51,8 +52,8 @@ pub struct Format {
     pub summary: &'static str,
     /// The programs that open it.
     pub opened_by: &'static str,
-    /// What happens where memory could not be read.
-    pub holes: Holes,
+    /// What the format does where memory could not be read.
+    pub hole_encoding: HoleEncoding,
     /// Whether it can hold addresses of a space.
     pub holds: fn(Space) -> bool,
     /// The size in bytes of the image of a plan, where no page of it is a hole; the most that it can be where the
@@ -74,20 +75,6 @@ pub struct Format {
 /// Reads an image's headers and makes its memory readable.
 pub type Open = fn(Arc<dyn ReadAt>, OpenMode) -> Result<Image, FormatError>;
 
-/// What a format does where memory could not be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Holes {
-    /// What follows moves up: only the map tells where a hole was.
-    LeftOut,
-    /// Zeros stand there: only the summary tells them from memory that was zero.
-    Filled,
-    /// The same, for what fails while it is copied; what is known before is a gap between regions, as the regions are all that the
-    /// image speaks of.
-    Gaps,
-    /// The image itself says so.
-    Kept,
-}
-
 impl Format {
     /// The format of that name.
     pub fn by_name(name: &str) -> Option<&'static Format> {
@@ -102,6 +89,9 @@ impl Format {
 
 /// Lays memory out as a format wants it.
 pub trait ImageWriter {
+    /// What the writer does where memory could not be read.
+    fn hole_encoding(&self) -> HoleEncoding;
+
     /// Writes what stands before the memory. Called once, first.
     fn begin(&mut self, plan: &Plan) -> io::Result<()>;
 

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use super::fill::SpanWriter;
 use super::problem::{Wanted, whole_front};
 use super::stretches::{Shift, Stretches};
-use super::{Format, FormatError, Holes, Image, ImageWriter, OpenMode, Problems};
+use super::{Format, FormatError, HoleEncoding, Image, ImageWriter, OpenMode, Problems};
 use crate::{Chunk, Extent, Facts, MemoryMap, Plan, ReadAt, Region, RegionKind, Space};
 
 pub(super) const FORMAT: Format = Format {
     name: "padded",
     summary: "position is address: holes between regions are filled with zeros",
     opened_by: "Volatility 3, MemProcFS, crash (IMAGE@0x0)",
-    holes: Holes::Filled,
+    hole_encoding: HoleEncoding::Filled,
     holds: |space| space == Space::Physical,
     size: |plan| whole(plan).map_or(0, Extent::len),
     compresses: false,
@@ -32,6 +32,10 @@ fn whole(plan: &Plan) -> Option<Extent> {
 struct Writer<'a>(SpanWriter<'a>);
 
 impl ImageWriter for Writer<'_> {
+    fn hole_encoding(&self) -> HoleEncoding {
+        HoleEncoding::Filled
+    }
+
     fn begin(&mut self, plan: &Plan) -> io::Result<()> {
         self.0.begin(whole(plan));
         Ok(())

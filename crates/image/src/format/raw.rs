@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::problem::Wanted;
 use super::stretches::{FirstWins, Shift, Stretches};
-use super::{Format, FormatError, Holes, Image, ImageWriter, OpenMode, Problems};
+use super::{Format, FormatError, HoleEncoding, Image, ImageWriter, OpenMode, Problems};
 use crate::{
     Chunk, Content, Extent, Facts, MemoryMap, Output, Plan, ReadAt, Region, RegionKind, Space,
 };
@@ -16,7 +16,7 @@ pub(super) const FORMAT: Format = Format {
     name: "raw",
     summary: "memory alone, one region after another, holes left out",
     opened_by: "anything, with its map (-m)",
-    holes: Holes::LeftOut,
+    hole_encoding: HoleEncoding::LeftOut,
     holds: |space| matches!(space, Space::Physical | Space::Kernel),
     size: |plan| plan.map.total(),
     compresses: false,
@@ -29,6 +29,10 @@ pub(super) const FORMAT: Format = Format {
 struct Writer<'a>(&'a mut dyn Output);
 
 impl ImageWriter for Writer<'_> {
+    fn hole_encoding(&self) -> HoleEncoding {
+        HoleEncoding::LeftOut
+    }
+
     fn begin(&mut self, _: &Plan) -> io::Result<()> {
         Ok(())
     }

@@ -226,6 +226,10 @@ impl AddressSpace for Stretches {
         read_file(self.file.file(), addr, shift.offset(addr), &mut buf[..len])
     }
 
+    fn survey_is_final(&self) -> bool {
+        true
+    }
+
     fn survey(&self, extent: Extent) -> Result<Vec<Run>, ReadError> {
         let first = self.parts.partition_point(|(part, _)| part.end() <= extent.start());
         let mut runs = Vec::new();

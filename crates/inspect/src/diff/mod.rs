@@ -202,8 +202,8 @@ pub fn diff(
     let mut report = Report::default();
     let mut failed = None;
     let pairs = Pairs::new(a, b.map, &matching, options);
-    let plan =
-        Plan { left_out: known, ..Plan::whole(b.map.clone(), options.page_size, Facts::default()) };
+    let mut plan = Plan::whole(b.map.clone(), options.page_size, Facts::default());
+    plan.left_out = known;
     let (summary, result) = scan(b.space, &plan, &options.scan, &pairs, &mut |part, mut found| {
         if found.is_left {
             found = pairs.each_in_zeros(part.extent, listener)?;

@@ -110,7 +110,8 @@ impl Held {
         threads.iter_mut().for_each(|thread| facts::complete(&target.folder, thread));
         process.threads = threads;
         let facts = Facts { process: Some(process), ..Machine::here().facts() };
-        let plan = Plan { first, left_out, ..Plan::whole(regions.map, page_size(), facts) };
+        let mut plan = Plan::whole(regions.map, page_size(), facts);
+        (plan.first, plan.left_out) = (first, left_out);
         Ok(Capture {
             target,
             space,

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use memdump_image::format::ImageWriter;
+use memdump_image::format::{HoleEncoding, ImageWriter};
 use memdump_image::{Chunk, Content, Extent, Plan, copy};
 use memdump_live::process::Capture;
 use memdump_sink::{Request, Sink, SinkError};
@@ -135,6 +135,10 @@ impl Split<'_> {
 }
 
 impl ImageWriter for Split<'_> {
+    fn hole_encoding(&self) -> HoleEncoding {
+        HoleEncoding::Filled
+    }
+
     fn begin(&mut self, plan: &Plan) -> io::Result<()> {
         self.ahead = plan.extents().collect();
         self.ahead.reverse();

@@ -13,14 +13,14 @@ mod write;
 
 pub(super) use read::open;
 
-use super::{Format, Holes, lime};
+use super::{Format, HoleEncoding, lime};
 use crate::{CopyOptions, Extent, Space};
 
 pub(super) const FORMAT: Format = Format {
     name: "avml",
     summary: "AVML version 2: LiME's records, compressed with snappy",
     opened_by: "AVML, Volatility 3",
-    holes: Holes::Gaps,
+    hole_encoding: HoleEncoding::Gaps,
     holds: |space| space == Space::Physical,
     // The most is a LiME record for every block.
     size: |plan| {

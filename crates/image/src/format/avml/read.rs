@@ -107,6 +107,10 @@ impl AddressSpace for Records {
         }
     }
 
+    fn survey_is_final(&self) -> bool {
+        true
+    }
+
     fn survey(&self, extent: Extent) -> Result<Vec<Run>, ReadError> {
         let first = self.parts.partition_point(|(part, _)| part.end() <= extent.start());
         let mut runs = Vec::new();

@@ -15,8 +15,7 @@ use super::super::packed::{Packed, Packer, Part};
 use super::super::{ImageWriter, lime};
 use super::pack::{BlockPacker, CHUNK_OVERHEAD, Chunks, MIN_CHUNK_LEN};
 use super::{CHUNK_LEN, IDENTIFIER, MAGIC, MAX_RECORD_LEN, TRAILER_LEN, VERSION, blocks};
-use crate::Output;
-use crate::{Chunk, Content, Extent, ExtentSet, Plan};
+use crate::{Chunk, Content, Extent, ExtentSet, HoleEncoding, Output, Plan};
 
 pub(super) struct Writer<'a> {
     output: &'a mut dyn Output,
@@ -206,6 +205,10 @@ impl<'a> Writer<'a> {
 }
 
 impl ImageWriter for Writer<'_> {
+    fn hole_encoding(&self) -> HoleEncoding {
+        HoleEncoding::Gaps
+    }
+
     fn begin(&mut self, plan: &Plan) -> io::Result<()> {
         self.is_thinned = plan.is_thinned;
         self.spans = lime::spans(plan);

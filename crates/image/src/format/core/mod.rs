@@ -12,14 +12,14 @@ mod notes;
 mod read;
 mod write;
 
-use super::{Format, Holes};
+use super::{Format, HoleEncoding};
 use crate::Space;
 
 pub(super) const FORMAT: Format = Format {
     name: "core",
     summary: "ELF core of a process: registers, auxv, files, a segment for each mapping",
     opened_by: "gdb, lldb, drgn, eu-stack",
-    holes: Holes::Filled,
+    hole_encoding: HoleEncoding::Gaps,
     holds: |space| matches!(space, Space::Process(_)),
     size: |plan| layout::Layout::new(plan).size,
     compresses: false,

@@ -5,8 +5,7 @@ use std::io;
 use super::super::ImageWriter;
 use super::super::fill::SpanWriter;
 use super::layout::{Layout, record_note};
-use crate::Output;
-use crate::{Chunk, Plan};
+use crate::{Chunk, HoleEncoding, Output, Plan};
 
 pub(super) struct Writer<'a>(SpanWriter<'a>);
 
@@ -17,6 +16,10 @@ impl<'a> Writer<'a> {
 }
 
 impl ImageWriter for Writer<'_> {
+    fn hole_encoding(&self) -> HoleEncoding {
+        HoleEncoding::Gaps
+    }
+
     fn begin(&mut self, plan: &Plan) -> io::Result<()> {
         let layout = Layout::new(plan);
         self.0.around(&layout.preamble())?;

@@ -12,14 +12,14 @@ pub use read::{ElfCore, Note, Segment, notes};
 pub(super) use write::machine_notes;
 pub use write::note;
 
-use super::{Format, Holes};
+use super::{Format, HoleEncoding};
 use crate::Space;
 
 pub(super) const FORMAT: Format = Format {
     name: "elf",
     summary: "ELF64 vmcore: program headers with physical and virtual addresses, VMCOREINFO",
     opened_by: "crash, drgn, gdb, Volatility 3",
-    holes: Holes::Gaps,
+    hole_encoding: HoleEncoding::Gaps,
     holds: |space| matches!(space, Space::Physical | Space::Kernel),
     size: write::size,
     compresses: false,

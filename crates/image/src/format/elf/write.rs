@@ -7,8 +7,7 @@ use object::elf;
 use super::super::ImageWriter;
 use super::super::fill::SpanWriter;
 use super::{EHDR_LEN, IDENT, NO_PADDR, PHDR_LEN, PN_XNUM, SHDR_LEN};
-use crate::Output;
-use crate::{Chunk, Facts, Plan, Region, Space};
+use crate::{Chunk, Facts, HoleEncoding, Output, Plan, Region, Space};
 
 /// Memory begins on such a border of the file, so that direct I/O can write it as it was read.
 const DATA_ALIGNMENT: u64 = 4096;
@@ -151,6 +150,10 @@ impl<'a> Writer<'a> {
 }
 
 impl ImageWriter for Writer<'_> {
+    fn hole_encoding(&self) -> HoleEncoding {
+        HoleEncoding::Gaps
+    }
+
     fn begin(&mut self, plan: &Plan) -> io::Result<()> {
         let layout = Layout::new(plan);
         self.0.around(&layout.preamble(plan))?;

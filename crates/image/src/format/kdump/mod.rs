@@ -24,7 +24,7 @@ mod write;
 use codec::Codec;
 pub use open::open_parts;
 
-use super::{Format, Holes};
+use super::{Format, HoleEncoding};
 use crate::Space;
 
 /// The row that opens all files of the format, whatever they are compressed with.
@@ -32,7 +32,7 @@ pub(super) const ZSTD: Format = Format {
     name: "kdump",
     summary: "kdump compressed, version 6: each page by itself with zstd; flattened in a pipe",
     opened_by: "crash 8, drgn, makedumpfile",
-    holes: Holes::Kept,
+    hole_encoding: HoleEncoding::Kept,
     holds: |space| space == Space::Physical,
     size: layout::size,
     compresses: true,

@@ -94,6 +94,10 @@ impl AddressSpace for Kdump {
         Ok(done)
     }
 
+    fn survey_is_final(&self) -> bool {
+        true
+    }
+
     fn survey(&self, extent: Extent) -> Result<Vec<Run>, ReadError> {
         let block = self.block;
         let first = extent.start() / block;

@@ -13,8 +13,7 @@ use super::dumped::Dumped;
 use super::layout::{Layout, frame_extent};
 use super::target::Target;
 use super::{DESCRIPTOR_LEN, INCOMPLETE, at};
-use crate::Output;
-use crate::{Cause, Chunk, Content, Extent, ExtentSet, Plan, is_zero};
+use crate::{Cause, Chunk, Content, Extent, ExtentSet, HoleEncoding, Output, Plan, is_zero};
 
 /// Bytes of descriptors that are written at a time.
 const GATHER_LEN: usize = 1 << 20;
@@ -73,6 +72,10 @@ impl<'a> Writer<'a> {
 }
 
 impl ImageWriter for Writer<'_> {
+    fn hole_encoding(&self) -> HoleEncoding {
+        HoleEncoding::Kept
+    }
+
     fn begin(&mut self, plan: &Plan) -> io::Result<()> {
         let layout = Layout::new(plan);
         self.target.begin()?;
