@@ -43,3 +43,31 @@ impl Output for Vec<u8> {
         Ok(())
     }
 }
+
+impl<T: Output + ?Sized> Output for &mut T {
+    fn zeros(&mut self, len: u64) -> io::Result<()> {
+        (**self).zeros(len)
+    }
+
+    fn is_positional(&self) -> bool {
+        (**self).is_positional()
+    }
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        (**self).write_at(offset, bytes)
+    }
+}
+
+impl<T: Output + ?Sized> Output for Box<T> {
+    fn zeros(&mut self, len: u64) -> io::Result<()> {
+        (**self).zeros(len)
+    }
+
+    fn is_positional(&self) -> bool {
+        (**self).is_positional()
+    }
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        (**self).write_at(offset, bytes)
+    }
+}

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use memdump_image::codec::{CODECS, Codec, unpacked};
-use memdump_image::{ReadAt, Summary};
+use memdump_image::{Output, ReadAt};
 use proptest::prelude::*;
 
 fn sample(len: usize) -> Vec<u8> {
@@ -18,16 +18,12 @@ fn sample(len: usize) -> Vec<u8> {
 }
 
 fn compress(codec: &'static Codec, bytes: &[u8]) -> Vec<u8> {
-    let mut packed = Vec::new();
-    let (_, result) = codec.compress(&mut packed, |output| {
-        for piece in bytes.chunks(300_001) {
-            output.write_all(piece).unwrap();
-        }
-        output.zeros(12_345).unwrap();
-        (Summary::default(), Ok(()))
-    });
-    result.unwrap();
-    packed
+    let mut compressor = codec.compressor(Vec::new());
+    for piece in bytes.chunks(300_001) {
+        compressor.write_all(piece).unwrap();
+    }
+    compressor.zeros(12_345).unwrap();
+    compressor.finish().unwrap()
 }
 
 /// What the usual programs do: front to back, with no table.

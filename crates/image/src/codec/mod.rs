@@ -4,16 +4,15 @@
 //! takes it for a whole file; put together they are what that program writes. A zstd file has the table of
 //! its frames at the end (`seekable.rs`), so that an address can be read without unpacking what stands before.
 
-mod blocks;
+mod compressor;
 mod rewinding;
 mod seekable;
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
-use crate::Output;
-use crate::{CopyError, ReadAt, Summary};
-use blocks::Blocks;
+use crate::{Output, ReadAt};
+pub use compressor::Compressor;
 use rewinding::Rewinding;
 use seekable::Seekable;
 
@@ -99,15 +98,21 @@ impl Codec {
         CODECS.iter().find(|codec| codec.magics.iter().any(|magic| head.starts_with(magic)))
     }
 
-    /// Runs `copy` with an output that compresses into `output`.
-    pub fn compress(
-        &'static self,
-        output: &mut dyn Output,
-        copy: impl FnOnce(&mut dyn Output) -> (Summary, Result<(), CopyError>),
-    ) -> (Summary, Result<(), CopyError>) {
-        let mut blocks = Blocks::new(self, output);
-        let (summary, result) = copy(&mut blocks);
-        (summary, result.and_then(|()| blocks.finish().map_err(CopyError::Write)))
+    /// Starts a compressed file in `output`.
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use memdump_image::codec::Codec;
+    ///
+    /// let zstd = Codec::by_name("zstd").unwrap();
+    /// let mut compressor = zstd.compressor(Vec::new());
+    /// compressor.write_all(&[7; 1000])?;
+    /// let file = compressor.finish()?;
+    /// assert!(file.len() < 100);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn compressor<W: Output>(&'static self, output: W) -> Compressor<W> {
+        Compressor::new(self, output)
     }
 }
 
