@@ -3,7 +3,7 @@
 //! dropping the cached pages as it goes.
 //!
 //! Blocks that come aligned are written from where they are; others pass through one staging
-//! buffer. Not about names and renaming (`file.rs`).
+//! buffer. Not about names and renaming (`file/`).
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -25,7 +25,7 @@ const TMPFS_MAGIC: i64 = 0x0102_1994;
 /// Without O_DIRECT, at most this many bytes stay in the page cache.
 const CACHED_LEN: u64 = 32 << 20;
 
-pub(crate) struct DirectWriter {
+pub(super) struct DirectWriter {
     file: File,
     /// Whether the descriptor has O_DIRECT now.
     direct: bool,
@@ -47,7 +47,7 @@ pub(crate) struct DirectWriter {
 impl DirectWriter {
     /// Writes from `offset` on. `file` may have been opened with O_DIRECT or not. `sparse` says
     /// that it is a regular file that ends at `offset` or before.
-    pub(crate) fn new(file: File, offset: u64, sparse: bool) -> io::Result<Self> {
+    pub(super) fn new(file: File, offset: u64, sparse: bool) -> io::Result<Self> {
         let in_memory = fstatfs(&file).is_ok_and(|found| found.f_type == TMPFS_MAGIC);
         let mut writer = Self {
             file,
@@ -65,20 +65,29 @@ impl DirectWriter {
         Ok(writer)
     }
 
-    /// Writes what is staged, sets the length and waits for the device. Gives the file back, and
-    /// where it ends.
-    pub(crate) fn finish(mut self) -> io::Result<(File, u64)> {
+    /// The file.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The bytes of the image so far, gaps included.
+    pub(super) fn size(&self) -> u64 {
+        self.offset - self.start + self.staged as u64
+    }
+
+    /// Writes what is staged, sets the length and waits for the device. Returns the offset of the end.
+    pub(super) fn finish(&mut self) -> io::Result<u64> {
         self.write_staged()?;
         if self.sparse && self.file.metadata()?.len() < self.offset {
             self.file.set_len(self.offset)?;
         }
         fdatasync_if_possible(&self.file)?;
         self.drop_cached();
-        Ok((self.file, self.offset))
+        Ok(self.offset)
     }
 
     /// Writes over bytes that were written or skipped before, `at` bytes after the first.
-    pub(crate) fn write_over(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn write_over(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
         let start = self.start.checked_add(at).ok_or(io::ErrorKind::InvalidInput)?;
         let on_file = self.offset.saturating_sub(start).min(bytes.len() as u64) as usize;
         let (on_file, staged) = bytes.split_at(on_file);
@@ -238,7 +247,7 @@ mod tests {
             writer.write_all(&block).unwrap();
             writer.write_all(b"and something odd").unwrap();
         }
-        let (_, end) = writer.finish().unwrap();
+        let end = writer.finish().unwrap();
         assert_eq!(end, 8 * ((1 << 20) + 17));
         let resident = std::process::Command::new("fincore")
             .args(["--bytes", "--noheadings", "--output", "RES"])
