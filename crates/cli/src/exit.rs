@@ -4,6 +4,10 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+use memdump_acquire::ErrorKind;
+
+use crate::advice;
+
 /// The statuses of every subcommand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -45,10 +49,15 @@ pub(crate) fn report(error: &anyhow::Error) -> Exit {
             message.push_str(&format!("{separator}{cause}"));
         }
     }
+    let acquire = error.chain().find_map(|cause| cause.downcast_ref::<memdump_acquire::Error>());
+    let sink = error.chain().find_map(|cause| cause.downcast_ref::<memdump_sink::SinkError>());
+    message.push_str(acquire.and_then(advice::for_acquire).unwrap_or_default());
+    message.push_str(sink.and_then(advice::for_sink).unwrap_or_default());
     for line in message.lines() {
         eprintln!("memdump: {line}");
     }
-    if error.is::<UsageError>() { Exit::Usage } else { Exit::Failed }
+    let is_request = acquire.is_some_and(|error| error.kind() == ErrorKind::Request);
+    if error.is::<UsageError>() || is_request { Exit::Usage } else { Exit::Failed }
 }
 
 /// A listing could not be written. When its reader has gone that is nothing to speak of.

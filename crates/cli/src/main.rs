@@ -2,12 +2,15 @@
 //!
 //! Nothing that a user of the libraries would miss lives here.
 
+mod advice;
 mod args;
 mod commands;
 mod exit;
 mod log;
+mod options;
 mod pager;
 mod progress;
+mod recorded;
 mod signals;
 mod size;
 mod style;

@@ -1,6 +1,4 @@
-//! Sizes as people write them on the command line, and as they like to read them.
-
-use std::fmt;
+//! Sizes as people write them on the command line.
 
 /// Reads a size in bytes: decimal or `0x` hexadecimal, with one suffix k, m, g or t in either case,
 /// or KiB, MiB, GiB, TiB; all are powers of 1024.
@@ -24,25 +22,6 @@ pub(crate) fn parse(text: &str) -> Option<u64> {
         return None;
     }
     u64::from_str_radix(digits, radix).ok()?.checked_mul(1 << shift)
-}
-
-/// A number of bytes with a binary unit: `1023.6 MiB`.
-pub(crate) struct Human(pub(crate) u64);
-
-impl fmt::Display for Human {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Human(bytes) = *self;
-        let text = match ["KiB", "MiB", "GiB", "TiB", "PiB"]
-            .into_iter()
-            .zip([10, 20, 30, 40, 50])
-            .rev()
-            .find(|(_, shift)| bytes >> shift > 0)
-        {
-            Some((unit, shift)) => format!("{:.1} {unit}", bytes as f64 / (1_u64 << shift) as f64),
-            None => format!("{bytes} bytes"),
-        };
-        f.pad(&text)
-    }
 }
 
 #[cfg(test)]
@@ -97,19 +76,6 @@ mod tests {
             "4ib",
         ] {
             assert_eq!(parse(text), None, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn human_sizes() {
-        for (bytes, text) in [
-            (0, "0 bytes"),
-            (1023, "1023 bytes"),
-            (3072, "3.0 KiB"),
-            (1 << 30, "1.0 GiB"),
-            (u64::MAX, "16384.0 PiB"),
-        ] {
-            assert_eq!(Human(bytes).to_string(), text);
         }
     }
 }

@@ -19,7 +19,6 @@ mod extent;
 mod facts;
 pub mod format;
 mod holes;
-pub mod manifest;
 mod map;
 mod output;
 mod page_tables;

@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, ValueEnum};
+use memdump_acquire::readable_formats;
 use memdump_image::codec::CODECS;
 use memdump_image::format::FORMATS;
-
-use crate::commands::open;
 
 /// How an image that is there already is opened.
 #[derive(Args, Clone, Debug, Default)]
@@ -44,7 +43,7 @@ pub(super) fn codec_names() -> PossibleValuesParser {
 }
 
 fn readable_names() -> PossibleValuesParser {
-    PossibleValuesParser::new(open::readable().map(|format| format.name))
+    PossibleValuesParser::new(readable_formats().map(|format| format.name))
 }
 
 pub(super) fn format_names() -> PossibleValuesParser {

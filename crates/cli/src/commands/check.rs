@@ -3,15 +3,15 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use memdump_acquire::{Destination, Human};
 use memdump_image::format::FORMATS;
 use memdump_image::{Extent, Facts, MemoryMap, Plan, Region, RegionKind, Space};
 use memdump_live::{Preflight, PreflightRange, preflight};
-use memdump_sink::Request;
 
 use super::print;
+use super::writing::destination;
 use crate::args::CheckArgs;
 use crate::exit::Exit;
-use crate::size::Human;
 
 /// How many ranges are shown one by one.
 const SHOWN_RANGES: usize = 16;
@@ -19,14 +19,10 @@ const SHOWN_RANGES: usize = 16;
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
     let found = preflight();
     let weights = weights(&found)?;
-    let request = Request { target: args.output.clone(), overwrite: false };
     let room = match Path::new(&args.output).is_dir() {
-        // A name in the folder has the room that the folder has.
-        true => {
-            let name = Path::new(&args.output).join("memory.img");
-            (request.kind().room)(name.as_os_str())
-        }
-        false => (request.kind().room)(&args.output),
+        // A name in the directory has the room that the directory has.
+        true => Destination::file(Path::new(&args.output).join("memory.img")).room(),
+        false => destination(&args.output)?.room(),
     };
     let command = command(&found, room);
     let listing = match args.json {

@@ -17,8 +17,8 @@ use crate::log;
 use crate::pager::Listing;
 use crate::progress::Progress;
 use crate::signals::StopFlag;
-use crate::size::Human;
 use crate::style::{self, Palette};
+use memdump_acquire::Human;
 
 pub(crate) fn run(args: &HexdumpArgs) -> anyhow::Result<Exit> {
     log::init(args.target.of.verbose);

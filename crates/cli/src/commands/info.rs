@@ -1,20 +1,18 @@
 //! `memdump info`: what an image is, from when and of what, and how complete; or live memory.
 
 use std::fmt::Write;
-use std::path::Path;
 
+use memdump_acquire::{Human, InputImage, TargetName, holes_json};
 use memdump_image::{
     AddressSpace, Cause, Extent, Facts, Hole, HoleList, MemoryMap, Presence, ReadError, Run,
     VmCoreInfo, is_zero, known_holes,
 };
 use serde_json::json;
 
-use super::open::{self, Opened};
 use super::{print, target};
 use crate::args::InfoArgs;
 use crate::exit::Exit;
-use crate::log;
-use crate::size::Human;
+use crate::{log, options};
 
 /// Regions that are shown one by one.
 const SHOWN_REGIONS: usize = 40;
@@ -24,12 +22,12 @@ const PIECE_LEN: usize = 1 << 20;
 pub(crate) fn run(args: &InfoArgs) -> anyhow::Result<Exit> {
     log::init(args.target.of.verbose);
     let name = &args.target.target;
-    if target::is_file(name) {
-        let opened = open::open(Path::new(name), &args.target.of.image)?;
+    if let TargetName::File(path) = TargetName::parse(name) {
+        let opened = InputImage::open(path, &options::input(&args.target.of.image))?;
         let subject = Subject {
             file: Some(&opened),
             name: name.to_string_lossy().into_owned(),
-            space: &*opened.image.space,
+            space: opened.space(),
             map: opened.map().clone(),
             facts: &opened.image.facts,
             page_size: opened.page_size(),
@@ -63,7 +61,7 @@ fn report(args: &InfoArgs, subject: &Subject<'_>) -> anyhow::Result<Exit> {
 /// What is told of.
 struct Subject<'a> {
     /// The image; none of a live process or machine.
-    file: Option<&'a Opened>,
+    file: Option<&'a InputImage>,
     name: String,
     space: &'a dyn AddressSpace,
     map: MemoryMap,
@@ -127,7 +125,7 @@ impl Report<'_> {
             "holes": holes.collect::<serde_json::Map<_, _>>(),
             "zero": self.scanned.as_ref().map(|scanned| scanned.zero),
             "problems": problems,
-            "damage": self.scanned.as_ref().map(|scanned| super::write::json_holes(&scanned.damage)),
+            "damage": self.scanned.as_ref().map(|scanned| holes_json(&scanned.damage)),
             "regions": regions.collect::<Vec<_>>(),
         });
         format!("{object}\n")
@@ -153,7 +151,7 @@ impl Report<'_> {
             let _ = writeln!(text, "{key:<12} {value}");
         };
         match file {
-            Some(Opened { format, codec, .. }) => {
+            Some(InputImage { format, codec, .. }) => {
                 let packed = codec
                     .map_or(String::new(), |codec| format!(", compressed with {}", codec.name));
                 line("format", format!("{}{packed}", format.name));
@@ -190,7 +188,7 @@ impl Report<'_> {
             line("crashed", crashed.to_string());
         }
         match file {
-            Some(Opened { size, .. }) => {
+            Some(InputImage { size, .. }) => {
                 line("file", Human(*size).to_string());
                 let ratio = self.present() as f64 / (*size).max(1) as f64;
                 line("memory", format!("{}, {ratio:.2} times the file", Human(self.present())));

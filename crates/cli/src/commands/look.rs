@@ -13,7 +13,7 @@ use crate::args::{ProgressStyle, ShowArgs};
 use crate::exit::{self, Exit, ListingClosed, UsageError};
 use crate::progress::Progress;
 use crate::signals::StopFlag;
-use crate::size::Human;
+use memdump_acquire::Human;
 
 /// How many holes are shown one by one.
 const SHOWN_HOLES: usize = 10;

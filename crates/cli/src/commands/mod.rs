@@ -7,19 +7,15 @@ pub(crate) mod dump;
 pub(crate) mod generate;
 pub(crate) mod hexdump;
 pub(crate) mod info;
-mod kit;
 mod look;
-mod manifest;
 pub(crate) mod map;
-pub(crate) mod open;
 pub(crate) mod process;
 pub(crate) mod search;
-mod select;
 mod shown;
 pub(crate) mod strings;
 mod target;
 pub(crate) mod verify;
-mod write;
+mod writing;
 
 use std::io::Write;
 

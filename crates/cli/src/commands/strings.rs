@@ -17,8 +17,8 @@ use crate::args::{EncodingArg, RadixArg, StringsArgs};
 use crate::exit::{Exit, ListingClosed};
 use crate::log;
 use crate::signals::StopFlag;
-use crate::size::Human;
 use crate::style::Palette;
+use memdump_acquire::Human;
 
 /// What counted texts may take, in bytes. Of templates those that fill memory are wanted, and small ones are many.
 const MAX_TEMPLATES: usize = 32 << 20;

@@ -43,6 +43,9 @@ pub static FORMATS: &[Format] = &[
     core::FORMAT,
 ];
 
+/// The format of a process's core, for those that need no table: its row of [`FORMATS`] says the same.
+pub static CORE: Format = core::FORMAT;
+
 /// A row of [`FORMATS`].
 #[derive(Debug)]
 pub struct Format {

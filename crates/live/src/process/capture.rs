@@ -270,6 +270,11 @@ impl Release<'_> {
         }
     }
 
+    /// The process.
+    pub fn process(&self) -> &Process {
+        self.target
+    }
+
     /// For how long it stood still.
     pub fn paused(&self) -> Duration {
         *self.paused

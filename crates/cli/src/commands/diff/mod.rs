@@ -19,8 +19,8 @@ use crate::exit::{self, Exit, ListingClosed, UsageError};
 use crate::log;
 use crate::pager::Listing;
 use crate::progress::Progress;
-use crate::size::Human;
 use crate::style::Palette;
+use memdump_acquire::Human;
 
 pub(crate) fn run(args: &DiffArgs) -> anyhow::Result<Exit> {
     // As diff(1): what went wrong is told from what differs.

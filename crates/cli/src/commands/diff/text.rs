@@ -8,8 +8,8 @@ use memdump_inspect::diff::{Change, Pages, Report, Row};
 use super::super::target::region_name;
 use super::{Shower, Sides};
 use crate::pager::Listing;
-use crate::size::Human;
 use crate::style::Palette;
+use memdump_acquire::Human;
 
 /// How many kinds the first line names.
 const NAMED_KINDS: usize = 3;

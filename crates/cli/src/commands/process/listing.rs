@@ -2,18 +2,18 @@
 
 use std::fmt::Write;
 
+use memdump_acquire::Human;
 use memdump_live::process::{Listing, Process};
 use serde_json::json;
 
-use super::options::filter;
 use crate::args::MapArgs;
 use crate::commands::print;
 use crate::exit::Exit;
-use crate::size::Human;
+use crate::options::filter;
 
 pub(crate) fn run(args: &MapArgs, pid: u32) -> anyhow::Result<Exit> {
     let target = Process::find(pid)?;
-    let listing = target.list(&filter(&args.filter, pid))?;
+    let listing = target.list(&filter(&args.filter, Some(pid)))?;
     print(&match args.json {
         true => json_text(&listing, &target),
         false => table(&listing, &target),

@@ -9,16 +9,16 @@ use std::sync::Mutex;
 use std::thread;
 
 use anyhow::{Context, bail};
-use memdump_image::manifest::{FileRecord, Manifest, verify};
+use memdump_acquire::manifest::{
+    FileRecord, Manifest, default_path, image_of, is_manifest, verify,
+};
+use memdump_acquire::{InputImage, InputOptions, SPLIT, default_readers};
 use memdump_image::{Extent, ExtentSet};
 use memdump_sink::sha256_of_file;
 use serde_json::json;
 
-use super::manifest::{SPLIT, default_path, image_of, is_manifest};
-use super::open::{self, Opened};
 use super::print;
-use super::write::default_readers;
-use crate::args::{InputArgs, VerifyArgs};
+use crate::args::VerifyArgs;
 use crate::exit::Exit;
 use crate::log;
 use crate::progress::Progress;
@@ -105,7 +105,8 @@ fn check(args: &VerifyArgs, image: &Path, path: &Path) -> anyhow::Result<Report>
     let size = metadata.len();
     let wants_regions = manifest.regions.iter().any(|region| region.blake3.is_some());
     let opened = wants_regions.then(|| open(image, &manifest));
-    let problems = opened.as_ref().and_then(|opened| opened.as_ref().ok()).map(Opened::problems);
+    let problems =
+        opened.as_ref().and_then(|opened| opened.as_ref().ok()).map(InputImage::problems);
     let problems = problems.unwrap_or_default();
     let hashed = manifest.regions.iter().filter(|region| region.blake3.is_some());
     let total = hashed
@@ -126,8 +127,7 @@ fn check(args: &VerifyArgs, image: &Path, path: &Path) -> anyhow::Result<Report>
         };
         let digest = scope.spawn(move || wanted.then(|| sha256_of_file(&file, read)).transpose());
         let regions = opened.map(|opened| {
-            opened
-                .map(|opened| verify(&*opened.image.space, &manifest, default_readers(), &advance))
+            opened.map(|opened| verify(opened.space(), &manifest, default_readers(None), &advance))
         });
         (digest.join(), regions)
     });
@@ -178,14 +178,11 @@ fn read(path: &Path) -> anyhow::Result<Manifest> {
 }
 
 /// The image; a raw one by the map that the manifest is.
-fn open(image: &Path, manifest: &Manifest) -> anyhow::Result<Opened> {
+fn open(image: &Path, manifest: &Manifest) -> anyhow::Result<InputImage> {
     if manifest.image.format != "raw" {
         // What is damaged is told by the hashes, region by region.
-        let input_format = Some(manifest.image.format.clone());
-        return open::open(
-            image,
-            &InputArgs { input_format, salvage: true, ..InputArgs::default() },
-        );
+        let options = InputOptions::new().format(&manifest.image.format).salvage(true);
+        return Ok(InputImage::open(image, &options)?);
     }
     let extents = |ranges: Vec<(u64, u64)>| -> ExtentSet {
         ranges.into_iter().filter_map(|(start, end)| Extent::half_open(start, end).ok()).collect()
@@ -198,5 +195,5 @@ fn open(image: &Path, manifest: &Manifest) -> anyhow::Result<Opened> {
         .iter()
         .map(|run| format!("{:#x} {:#x}\n", run.start(), run.end()))
         .collect();
-    open::raw(image, &map)
+    Ok(InputImage::open_raw(image, &map)?)
 }

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use memdump_image::manifest::{FileRecord, Manifest, Verified};
+use memdump_acquire::manifest::{FileRecord, Manifest, Verified};
 use serde_json::{Value, json};
 
-use crate::size::Human;
+use memdump_acquire::Human;
 
 /// What there is of a file that the manifest names.
 pub(super) struct FileCheck {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::RegionRecord;
-use crate::{Chunk, Content, Extent, MemoryMap};
+use memdump_image::{Chunk, Content, Extent, MemoryMap};
 
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
@@ -71,7 +71,7 @@ pub(super) fn zeros(hasher: &mut blake3::Hasher, mut len: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Cause, Region, RegionKind, Space};
+    use memdump_image::{Cause, Region, RegionKind, Space};
 
     #[test]
     fn holes_and_what_does_not_come_are_zeros() {

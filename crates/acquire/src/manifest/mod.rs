@@ -3,17 +3,20 @@
 //!
 //! The layout is JSON, as `docs/manifest.schema.json` says. Not the image itself, and not how it is written to a file.
 
+mod beside;
 mod hashes;
 mod second_look;
 mod verify;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use beside::{Beside, Origin, Times, Written};
+pub use beside::{ManifestOptions, Place, default_path, image_of, is_manifest};
 pub use hashes::RegionHasher;
 pub use second_look::{Sampler, SecondLook};
 pub use verify::{Mismatch, Verified, hash_regions, verify};
 
-use crate::{Cause, Hole, Region, Summary};
+use memdump_image::{Cause, Hole, Region, Summary};
 
 /// The version of the layout.
 pub const VERSION: u32 = 1;
@@ -220,7 +223,7 @@ pub struct BlockTime {
 
 /// The timeline of a copy.
 pub fn timeline(summary: &Summary) -> Vec<BlockTime> {
-    let entry = |entry: &crate::TimelineEntry| BlockTime {
+    let entry = |entry: &memdump_image::TimelineEntry| BlockTime {
         start: entry.extent.start(),
         end: entry.extent.end(),
         from: entry.read_from.as_secs_f64(),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AddressSpace, Chunk, Content};
+use memdump_image::{AddressSpace, Chunk, Content};
 
 /// Pages that are looked at again at most.
 const MAX_PAGES: usize = 1 << 20;
@@ -88,7 +88,7 @@ fn mix(mut value: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Extent, MemoryMap, ReadError, Region, RegionKind, Space};
+    use memdump_image::{Extent, MemoryMap, ReadError, Region, RegionKind, Space};
 
     struct Memory(MemoryMap, Vec<u8>);
 

@@ -7,7 +7,7 @@ use std::thread;
 
 use super::hashes::zeros;
 use super::{Manifest, RegionRecord};
-use crate::{AddressSpace, Cause, Extent, MemoryMap, ReadError, Region};
+use memdump_image::{AddressSpace, Cause, Extent, MemoryMap, ReadError, Region};
 
 /// Bytes that are read at a time, and hashed by several threads where a region has that many.
 const PIECE_LEN: usize = 4 << 20;

@@ -1,0 +1,78 @@
+//! The map of what was taken: a line `0xSTART 0xEND` for each run of addresses, END exclusive, as memdump(8) writes it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use memdump_image::Extent;
+
+use crate::error::{Context, Result};
+
+/// A map that is being written. Each line is written as its run ends, so that a run that is killed leaves the truth.
+#[derive(Default)]
+pub struct MapFile {
+    file: Option<File>,
+    open: Option<Extent>,
+}
+
+impl MapFile {
+    /// Creates the map at `path`; `-` is standard error. Without a path nothing is written.
+    ///
+    /// # Errors
+    /// When the file cannot be created.
+    pub fn create(path: Option<&Path>) -> Result<Self> {
+        let file = match path {
+            None => None,
+            Some(path) if path == "-" || path == "/dev/stderr" => {
+                let stderr = io::stderr().as_fd().try_clone_to_owned();
+                Some(stderr.context("cannot write the map to standard error")?.into())
+            }
+            Some(path) => {
+                let file = OpenOptions::new()
+                    .write(true)
+                    .create(true)
+                    .truncate(true)
+                    .mode(0o600)
+                    .open(path)
+                    .with_context(|| format!("cannot write the map to {}", path.display()))?;
+                Some(file)
+            }
+        };
+        Ok(Self { file, open: None })
+    }
+
+    /// Adds addresses that were taken. They come in ascending order.
+    ///
+    /// # Errors
+    /// When a line cannot be written.
+    pub fn extent(&mut self, extent: Extent) -> io::Result<()> {
+        match self.open {
+            Some(open) if open.end() == extent.start() => {
+                self.open = Extent::half_open(open.start(), extent.end()).ok();
+                Ok(())
+            }
+            _ => {
+                self.close()?;
+                self.open = Some(extent);
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes the last line.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn close(&mut self) -> io::Result<()> {
+        match (&mut self.file, self.open.take()) {
+            (Some(file), Some(extent)) => {
+                writeln!(file, "{:#x} {:#x}", extent.start(), extent.end()).map_err(|error| {
+                    io::Error::new(error.kind(), format!("cannot write the map: {error}"))
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+}
