@@ -206,8 +206,7 @@ impl InputImage {
         }
         let info = self.image.facts.vmcoreinfo.as_ref();
         let info = info.ok_or_else(|| refused("it carries no VMCOREINFO".into()))?;
-        let machine = self.image.facts.machine.as_deref();
-        let uses = PageStructs::find(Arc::clone(&space), info, machine)
+        let uses = PageStructs::find(Arc::clone(&space), info, &self.image.facts)
             .map_err(|error| refused(error.to_string()).because(error))?;
         let page_size = info.page_size().unwrap_or(4096);
         self.image.space = Box::new(Excluding::new(Box::new(space), exclude, uses, page_size));

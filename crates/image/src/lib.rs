@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod arch;
 pub mod buffer;
 mod chunk;
 pub mod codec;
@@ -33,11 +34,12 @@ pub mod blocks {
     pub use crate::copy::{Block, Blocks, Found, Piece, read_block};
 }
 
+pub use arch::Arch;
 pub use chunk::{Cause, Chunk, Content, Hole};
 pub use copy::{CopyError, CopyOptions, Observer, Summary, Timeline, TimelineEntry, copy};
 pub use exclude::{Exclude, Excluding, PageUse, PageUses};
 pub use extent::{Extent, ExtentError, ExtentSet};
-pub use facts::{Facts, ProcessFacts, Thread, VmCoreInfo, XsaveComponent};
+pub use facts::{Facts, ProcessFacts, Registers, Thread, VmCoreInfo, XsaveComponent};
 pub use holes::{HoleEncoding, HoleList, known_holes};
 pub use map::{Backing, MapError, Mapping, MemoryMap, Permissions, Region, RegionKind, Space};
 pub use output::Output;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use memdump_image::format::{Format, OpenMode, RECORD_LEN, note};
 use memdump_image::{
-    Backing, Chunk, Content, Extent, ExtentSet, Facts, Mapping, MemoryMap, Permissions, Plan,
-    ProcessFacts, Region, RegionKind, Space, Thread, XsaveComponent,
+    Arch, Backing, Chunk, Content, Extent, ExtentSet, Facts, Mapping, MemoryMap, Permissions, Plan,
+    ProcessFacts, Region, RegionKind, Registers, Space, Thread, XsaveComponent,
 };
 
 const PAGE: u64 = 4096;
@@ -31,11 +31,10 @@ fn region(start: u64, pages: u64, permissions: &[u8], path: &str) -> Region {
 }
 
 fn thread(tid: u32) -> Thread {
+    let registers = Registers::new(Arch::X86_64, vec![tid as u8; 216]);
     Thread {
         tid,
-        general: vec![tid as u8; 216],
-        floating: vec![0xf0; 512],
-        extended: Some(vec![0xee; 2432]),
+        registers: Some(registers.with(2, vec![0xf0; 512]).with(0x202, vec![0xee; 2432])),
         pending: 0x11,
         blocked: 0x22,
         user_time: Duration::from_micros(5_000_007),
@@ -61,8 +60,7 @@ fn plan(regions: Vec<Region>) -> Plan {
         xsave_layout: vec![XsaveComponent { number: 2, size: 256, offset: 576 }],
         ..ProcessFacts::default()
     };
-    let facts =
-        Facts { machine: Some("x86_64".into()), process: Some(process), ..Facts::default() };
+    let facts = Facts { arch: Some(Arch::X86_64), process: Some(process), ..Facts::default() };
     Plan::whole(MemoryMap::new(Space::Process(1234), regions).unwrap(), PAGE, facts)
 }
 
@@ -249,8 +247,12 @@ fn more_than_65534_mappings_are_numbered_by_the_section_header() {
 fn a_process_of_32_bits_has_a_core_of_32_bits() {
     let mut plan = plan(vec![region(0x804_8000, 1, b"r-xp", "/bin/old")]);
     let process = plan.facts.process.as_mut().unwrap();
-    process.is_32_bit = true;
-    process.threads = vec![Thread { tid: 1234, general: vec![9; 68], ..Thread::default() }];
+    process.arch = Some(Arch::X86);
+    process.threads = vec![Thread {
+        tid: 1234,
+        registers: Some(Registers::new(Arch::X86, vec![9; 68])),
+        ..Thread::default()
+    }];
     let image = write(&plan, "{}");
     assert_eq!(&image[..7], b"\x7fELF\x01\x01\x01");
     assert_eq!(field(&image, 18, 2), 3); // EM_386
@@ -308,9 +310,9 @@ fn a_core_of_32_bits_is_read() {
 
     let opened =
         Format::by_name("elf").unwrap().open.unwrap()(Arc::new(file), OpenMode::Strict).unwrap();
-    assert_eq!(opened.facts.machine.as_deref(), Some("i686"));
+    assert_eq!(opened.facts.machine(), Some("i686"));
     let process = opened.facts.process.as_ref().unwrap();
-    assert!(process.is_32_bit);
+    assert_eq!(process.arch, Some(Arch::X86));
     assert_eq!((process.pid, process.ppid, process.pgrp, process.sid), (1234, 1, 1200, 1100));
     assert_eq!((process.uid, process.gid, process.nice), (1000, 1001, -5));
     assert_eq!((&process.name[..], &process.arguments[..]), (&b"old"[..], &b"old --serve"[..]));

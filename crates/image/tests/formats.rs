@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use memdump_image::format::{FORMATS, Format, HoleEncoding, OpenMode, note, with_map};
 use memdump_image::{
-    Cause, Chunk, Content, Extent, Facts, MemoryMap, Plan, ProcessFacts, ReadError, Region,
+    Arch, Cause, Chunk, Content, Extent, Facts, MemoryMap, Plan, ProcessFacts, ReadError, Region,
     RegionKind, Space, VmCoreInfo,
 };
 use proptest::prelude::*;
@@ -28,13 +28,13 @@ fn plan(space: Space, ranges: &[(u64, u64)]) -> Plan {
         ..Region::new(extent(start, end), RegionKind::Ram)
     });
     let vmcoreinfo = VmCoreInfo::new(b"OSRELEASE=6.1.0\nPAGESIZE=4096\n".to_vec());
-    let machine = Some("x86_64".to_owned());
+    let arch = Some(Arch::X86_64);
     let process = match space {
         Space::Process(pid) => Some(ProcessFacts { pid, ..ProcessFacts::default() }),
         _ => None,
     };
     let vmcoreinfo = vmcoreinfo.filter(|_| process.is_none());
-    let facts = Facts { vmcoreinfo, machine, process, ..Facts::default() };
+    let facts = Facts { vmcoreinfo, arch, process, ..Facts::default() };
     Plan::whole(MemoryMap::new(space, regions.collect()).unwrap(), PAGE, facts)
 }
 
@@ -479,7 +479,7 @@ fn a_core_of_virtualbox_is_read() {
 
     let opened =
         Format::by_name("elf").unwrap().open.unwrap()(Arc::new(file), OpenMode::Strict).unwrap();
-    assert_eq!(opened.facts.machine.as_deref(), Some("x86_64"));
+    assert_eq!(opened.facts.machine(), Some("x86_64"));
     assert_eq!(opened.space.map().space(), Space::Physical);
     let ram: Vec<Extent> = opened.space.map().extents().iter().collect();
     assert_eq!(ram, [extent(0, low), extent(0x10_0000, 0x10_0000 + high)]);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use memdump_image::format::{Format, Image, OpenMode, note};
 use memdump_image::{
-    AddressSpace, Cause, Chunk, Content, Extent, Facts, MemoryMap, Output, Plan, Presence,
+    AddressSpace, Arch, Cause, Chunk, Content, Extent, Facts, MemoryMap, Output, Plan, Presence,
     ReadError, Region, RegionKind, Space, VmCoreInfo,
 };
 
@@ -64,7 +64,7 @@ fn plan(frames: &[(u64, u64)]) -> Plan {
     let facts = Facts {
         host: Some("lab".into()),
         release: Some("6.1.0".into()),
-        machine: Some("x86_64".into()),
+        arch: Some(Arch::X86_64),
         vmcoreinfo: VmCoreInfo::new(TEXT.to_vec()),
         ..Facts::default()
     };
@@ -144,7 +144,7 @@ fn every_codec_and_version_is_read() {
             assert_holds(&*image.space, &pages);
             assert_eq!(image.facts.host.as_deref(), Some("lab"));
             assert_eq!(image.facts.release.as_deref(), Some("6.1.0"));
-            assert_eq!(image.facts.machine.as_deref(), Some("x86_64"));
+            assert_eq!(image.facts.machine(), Some("x86_64"));
         }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use memdump_image::{
-    AddressSpace, Cause, Extent, MemoryMap, PageUse, PageUses, ReadError, Region, RegionKind,
-    Space, VmCoreInfo,
+    AddressSpace, Arch, Cause, Extent, Facts, MemoryMap, PageUse, PageUses, ReadError, Region,
+    RegionKind, Space, VmCoreInfo,
 };
 use memdump_inspect::kernel::{PageStructs, PageStructsError};
 use proptest::prelude::*;
@@ -104,9 +104,13 @@ impl AddressSpace for Ram {
     }
 }
 
+fn of(arch: Arch) -> Facts {
+    Facts { arch: Some(arch), ..Facts::default() }
+}
+
 fn find(ram: Ram, info: &str) -> Result<PageStructs, PageStructsError> {
     let info = VmCoreInfo::new(info.as_bytes().to_vec()).unwrap();
-    PageStructs::find(Arc::new(ram), &info, Some("x86_64"))
+    PageStructs::find(Arc::new(ram), &info, &of(Arch::X86_64))
 }
 
 #[test]
@@ -165,7 +169,7 @@ fn what_is_lacking_is_named() {
         find(Ram::new(), &info().replace("OFFSET(page.mapping)=24", "OFFSET(page.mapping)=60"));
     assert!(error.err().unwrap().to_string().contains("page.mapping"));
     let info = VmCoreInfo::new(info().into_bytes()).unwrap();
-    let arm = PageStructs::find(Arc::new(Ram::new()), &info, Some("aarch64"));
+    let arm = PageStructs::find(Arc::new(Ram::new()), &info, &of(Arch::Aarch64));
     assert!(matches!(arm, Err(PageStructsError::Machine)));
 }
 

@@ -80,9 +80,9 @@ pub fn preflight() -> Preflight {
     let machine = Machine::here();
     let facts = machine.facts();
     let mut found = Preflight {
-        host: facts.host,
-        release: facts.release,
-        machine: facts.machine,
+        host: facts.host.clone(),
+        release: facts.release.clone(),
+        machine: facts.machine().map(str::to_owned),
         page_size: physical::page_size(),
         lockdown: machine.lockdown().map(Lockdown::name),
         cap_sys_rawio: machine.has(Capability::SysRawio),

@@ -113,15 +113,18 @@ impl Machine {
         let uname = rustix::system::uname();
         let text = |value: &std::ffi::CStr| value.to_str().ok().map(str::to_owned);
         let boot_id = self.proc_text("sys/kernel/random/boot_id");
-        Facts {
+        let mut facts = Facts {
             host: text(uname.nodename()),
             release: text(uname.release()),
-            machine: text(uname.machine()),
             version: text(uname.version()),
             taken: SystemTime::now().duration_since(UNIX_EPOCH).ok(),
             boot_id: boot_id.map(|id| id.trim().to_owned()),
             ..Facts::default()
+        };
+        if let Ok(machine) = uname.machine().to_str() {
+            facts.set_machine(machine);
         }
+        facts
     }
 }
 

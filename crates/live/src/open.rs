@@ -176,7 +176,7 @@ fn finish(
                 physical: space,
                 segments,
                 vmcoreinfo: facts.vmcoreinfo.as_ref(),
-                machine_name: facts.machine.as_deref(),
+                arch: facts.arch,
                 direct_map: request.direct_map,
             };
             // Physical RAM that is missing is no part of what was asked for.

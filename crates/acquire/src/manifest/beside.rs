@@ -200,7 +200,8 @@ impl Beside {
             add(&kit.archive.name, &kit.archive.sha256);
         }
         let Origin { source, space, facts, process } = written.origin;
-        let Facts { host, release, version, machine, boot_id, .. } = facts.clone();
+        let machine = facts.machine().map(str::to_owned);
+        let Facts { host, release, version, boot_id, .. } = facts.clone();
         let manifest = Manifest {
             manifest: VERSION,
             tool: self.tool,

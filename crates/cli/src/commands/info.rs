@@ -112,7 +112,7 @@ impl Report<'_> {
             "release": facts.release,
             "version": facts.version,
             "taken": facts.taken.map(|taken| taken.as_secs_f64()),
-            "machine": facts.machine,
+            "machine": facts.machine(),
             "page_size": page_size,
             "process": facts.process.as_ref().map(|process| json!({
                 "pid": process.pid,
@@ -167,13 +167,13 @@ impl Report<'_> {
             line("process", format!("{pid} ({name}), {threads} thread{plural}"));
         }
         for (key, value) in [
-            ("host", &facts.host),
-            ("release", &facts.release),
-            ("version", &facts.version),
-            ("machine", &facts.machine),
+            ("host", facts.host.as_deref()),
+            ("release", facts.release.as_deref()),
+            ("version", facts.version.as_deref()),
+            ("machine", facts.machine()),
         ] {
             if let Some(value) = value {
-                line(key, value.clone());
+                line(key, value.to_owned());
             }
         }
         let date = |seconds: i64| jiff::Timestamp::from_second(seconds).ok();

@@ -1,11 +1,15 @@
 //! What an image should carry beside bytes.
 
 mod process;
+mod registers;
 
 use std::fmt;
 use std::time::Duration;
 
 pub use process::{ProcessFacts, Thread, XsaveComponent};
+pub use registers::Registers;
+
+use crate::Arch;
 
 /// Facts about the machine that memory came from, as far as known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,8 +20,12 @@ pub struct Facts {
     pub release: Option<String>,
     /// `uname -v`: which build of the release it is.
     pub version: Option<String>,
-    /// `uname -m`, which selects the ELF machine number.
-    pub machine: Option<String>,
+    /// The architecture of the machine, which selects layouts and the ELF machine number. None where it is not
+    /// known, or is not one that [`Arch`] knows: then `machine_name` may say more.
+    pub arch: Option<Arch>,
+    /// `uname -m` where it is not the usual name of `arch`: `armv7l`, or a machine that [`Arch`] does not know. It is
+    /// only shown; [`set_machine`](Self::set_machine) keeps both in step.
+    pub machine_name: Option<String>,
     /// `/proc/sys/kernel/random/boot_id`.
     pub boot_id: Option<String>,
     /// When the memory was taken, since 1970 (UTC).
@@ -28,6 +36,29 @@ pub struct Facts {
     pub elf_notes: Option<Vec<u8>>,
     /// The process, where the memory is one's.
     pub process: Option<ProcessFacts>,
+}
+
+impl Facts {
+    /// `uname -m` of the machine.
+    pub fn machine(&self) -> Option<&str> {
+        self.machine_name.as_deref().or_else(|| self.arch.map(Arch::name))
+    }
+
+    /// Takes over what `uname -m` says: the architecture, and the name where that does not follow from it.
+    pub fn set_machine(&mut self, name: &str) {
+        self.arch = Arch::from_uname(name);
+        let is_usual = self.arch.is_some_and(|arch| arch.name() == name);
+        self.machine_name = (!is_usual).then(|| name.to_owned());
+    }
+
+    /// Returns true if the memory is known to come from a machine of another architecture, be it one that [`Arch`]
+    /// does not know.
+    pub fn is_of_other_arch(&self, arch: Arch) -> bool {
+        match self.arch {
+            Some(known) => known != arch,
+            None => self.machine_name.is_some(),
+        }
+    }
 }
 
 /// The kernel's VMCOREINFO: lines of `KEY=VALUE`, written by `crash_save_vmcoreinfo_init`
@@ -116,6 +147,22 @@ mod tests {
         assert_eq!(info.number("phys_base"), Some(-1_006_632_960));
         assert_eq!(info.number("PHYS_OFFSET"), Some(0xffff_0000_0000_0000_u64.cast_signed()));
         assert_eq!(info.symbol("nothing"), None);
+    }
+
+    #[test]
+    fn a_machine_keeps_its_name() {
+        let mut facts = Facts::default();
+        assert!(facts.machine().is_none() && !facts.is_of_other_arch(Arch::X86_64));
+        for (name, arch, kept) in [
+            ("x86_64", Some(Arch::X86_64), None),
+            ("armv7l", Some(Arch::Arm), Some("armv7l")),
+            ("ppc64le", None, Some("ppc64le")),
+        ] {
+            facts.set_machine(name);
+            assert_eq!((facts.arch, facts.machine_name.as_deref()), (arch, kept));
+            assert_eq!(facts.machine(), Some(name));
+            assert_eq!(facts.is_of_other_arch(Arch::X86_64), name != "x86_64");
+        }
     }
 
     #[test]

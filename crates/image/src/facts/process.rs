@@ -3,6 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::Registers;
+use crate::Arch;
+
 /// A process at one instant. Names as in `proc_pid_stat(5)` and `core(5)`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProcessFacts {
@@ -28,8 +31,9 @@ pub struct ProcessFacts {
     pub name: Vec<u8>,
     /// Its arguments, separated by blanks.
     pub arguments: Vec<u8>,
-    /// Whether its words have 32 bits on a 64-bit kernel.
-    pub is_32_bit: bool,
+    /// The architecture of its program, which is not the machine's where a 64-bit kernel runs a 32-bit program. None
+    /// where only the machine's is known.
+    pub arch: Option<Arch>,
     /// The auxiliary vector, as the kernel laid it out.
     pub auxv: Vec<u8>,
     /// Its threads, the one of interest first. Empty where they were not stopped.
@@ -38,17 +42,13 @@ pub struct ProcessFacts {
     pub xsave_layout: Vec<XsaveComponent>,
 }
 
-/// A thread and its registers, each set as PTRACE_GETREGSET gives it.
+/// A thread and its registers.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Thread {
     /// Its number.
     pub tid: u32,
-    /// NT_PRSTATUS: general registers.
-    pub general: Vec<u8>,
-    /// NT_PRFPREG: floating point registers.
-    pub floating: Vec<u8>,
-    /// NT_X86_XSTATE: extended registers, where the machine has them.
-    pub extended: Option<Vec<u8>>,
+    /// Its registers. None where their architecture is not one that [`Arch`] knows.
+    pub registers: Option<Registers>,
     /// `siginfo_t` of the signal it was stopped by; none when it was none.
     pub signal: Option<Vec<u8>>,
     /// Signals that wait for it, a bit each, signal 1 lowest.

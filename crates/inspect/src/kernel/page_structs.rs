@@ -10,7 +10,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use memdump_image::{
-    AddressSpace, Extent, PageTables, PageTablesError, PageUse, PageUses, Translation, VmCoreInfo,
+    AddressSpace, Arch, Extent, Facts, PageTables, PageTablesError, PageUse, PageUses, Translation,
+    VmCoreInfo,
 };
 
 /// Sections that are looked at until one is found that is there.
@@ -148,16 +149,16 @@ enum Page {
 }
 
 impl PageStructs {
-    /// Finds the page structures of the machine whose memory `physical` is; `machine` is its `uname -m`.
+    /// Finds the page structures of the machine whose memory `physical` is; `facts` are what is known of it.
     ///
     /// # Errors
     /// When the image does not say where they are, or lacks what leads there.
     pub fn find(
         physical: Arc<dyn AddressSpace>,
         info: &VmCoreInfo,
-        machine: Option<&str>,
+        facts: &Facts,
     ) -> Result<Self, PageStructsError> {
-        if machine.is_some_and(|machine| machine != "x86_64") {
+        if facts.is_of_other_arch(Arch::X86_64) {
             return Err(PageStructsError::Machine);
         }
         let layout = Layout::new(info)?;

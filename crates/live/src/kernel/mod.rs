@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use memdump_image::format::Segment;
 use memdump_image::{
-    AddressSpace, Cause, Extent, ExtentSet, MemoryMap, PageTables, ReadError, Region, RegionKind,
-    Space, Translation, VmCoreInfo,
+    AddressSpace, Arch, Cause, Extent, ExtentSet, MemoryMap, PageTables, ReadError, Region,
+    RegionKind, Space, Translation, VmCoreInfo,
 };
 
 use crate::machine::Machine;
@@ -27,8 +27,7 @@ pub(crate) struct Source<'a> {
     pub(crate) physical: Arc<dyn AddressSpace>,
     pub(crate) segments: KernelSegments,
     pub(crate) vmcoreinfo: Option<&'a VmCoreInfo>,
-    /// `uname -m`.
-    pub(crate) machine_name: Option<&'a str>,
+    pub(crate) arch: Option<Arch>,
     pub(crate) direct_map: bool,
 }
 
@@ -51,10 +50,10 @@ pub(crate) fn open(source: Source<'_>) -> Result<(Box<dyn AddressSpace>, Option<
 pub(crate) fn unmapped(
     physical: &dyn AddressSpace,
     info: Option<&VmCoreInfo>,
-    machine_name: Option<&str>,
+    arch: Option<Arch>,
     image: &[Segment],
 ) -> Option<ExtentSet> {
-    if machine_name != Some("x86_64") {
+    if arch != Some(Arch::X86_64) {
         return None;
     }
     let info = info?;
@@ -134,7 +133,7 @@ fn areas(segments: &KernelSegments) -> Vec<Area> {
 }
 
 fn by_page_tables(source: &Source<'_>, areas: &[Area]) -> Result<Kernel, String> {
-    if source.machine_name != Some("x86_64") {
+    if source.arch != Some(Arch::X86_64) {
         return Err("page tables are walked on x86-64 only".into());
     }
     let info = source.vmcoreinfo.ok_or("there is no VMCOREINFO")?;

@@ -117,7 +117,7 @@ fn open_with(ram: Ram, five_levels: bool, direct_map: bool) -> Result<Kernel, St
         physical: Arc::new(ram),
         segments: segments(vmalloc),
         vmcoreinfo: Some(&info),
-        machine_name: Some("x86_64"),
+        arch: Some(Arch::X86_64),
         direct_map,
     };
     by_page_tables(&source, &areas(&source.segments))
@@ -201,11 +201,11 @@ fn ram_that_is_not_mapped_is_known() {
     }
     let image = &segments(VMALLOC).image;
     let info = vmcoreinfo(false);
-    let gaps = unmapped(&ram, Some(&info), Some("x86_64"), image).unwrap();
+    let gaps = unmapped(&ram, Some(&info), Some(Arch::X86_64), image).unwrap();
     let page = |page| Extent::with_len(page * PAGE, PAGE).unwrap();
     assert_eq!(gaps.as_slice(), [page(7), page(300)]);
-    assert_eq!(unmapped(&ram, None, Some("x86_64"), image), None);
-    assert_eq!(unmapped(&ram, Some(&info), Some("aarch64"), image), None);
+    assert_eq!(unmapped(&ram, None, Some(Arch::X86_64), image), None);
+    assert_eq!(unmapped(&ram, Some(&info), Some(Arch::Aarch64), image), None);
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn without_page_tables_the_areas_of_vmallocinfo_are_taken() {
         physical: Arc::new(Ram::new()),
         segments: segments(VMALLOC),
         vmcoreinfo: None,
-        machine_name: Some("aarch64"),
+        arch: Some(Arch::Aarch64),
         direct_map: false,
     };
     let (space, way) = open(source).unwrap();

@@ -98,8 +98,7 @@ pub(crate) fn open(machine: &Machine, path: &Path) -> Result<Physical, Reason> {
         }
         facts.release = Some(release.to_owned());
     }
-    let (info, name) = (facts.vmcoreinfo.as_ref(), facts.machine.as_deref());
-    match unmapped(&space, info, name, &kernel.image) {
+    match unmapped(&space, facts.vmcoreinfo.as_ref(), facts.arch, &kernel.image) {
         // An entry for every page, or none: these are no page tables of that memory.
         Some(gaps) if gaps.total() < space.map.total() => {
             omitted.extend(gaps.iter().map(|extent| Hole { extent, cause: Cause::Unmapped }));

@@ -12,7 +12,7 @@ use memdump_image::{Cause, Extent, Presence, ReadError, Region, Run};
 use rustix::fs::{OFlags, SeekFrom, seek};
 use rustix::io::Errno;
 
-use super::facts;
+use super::facts::Program;
 use super::regions::file_offset;
 use crate::proc::maps::parse_maps;
 
@@ -37,7 +37,7 @@ impl Backings {
         let maps = fs::read("/proc/self/maps").unwrap_or_default();
         let own = parse_maps(&maps).into_iter().find(|vma| vma.name == VDSO).map(|vma| vma.extent);
         // A 32-bit program has another.
-        let vdso = own.filter(|_| !facts::is_32_bit(folder));
+        let vdso = own.filter(|_| !Program::of(folder).is_some_and(|program| program.is_32_bit));
         Self { folder: folder.into(), page_size, open: Mutex::default(), vdso }
     }
 

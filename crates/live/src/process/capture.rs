@@ -2,14 +2,14 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use memdump_image::{AddressSpace, Cause, ExtentSet, Facts, Hole, Plan, Thread};
+use memdump_image::{AddressSpace, Cause, ExtentSet, Facts, Hole, Plan, Registers, Thread};
 
 use super::cost::Weight;
 use super::filter::Filter;
 use super::found::{Process, ProcessError, page_size};
 use super::snapshot::{Snapshot, SnapshotOptions};
 use super::space::{ProcessSpace, Route, Swap};
-use super::stop::{self, Stopped};
+use super::stop::{Stopped, StoppedThread};
 use super::{Pause, facts};
 use crate::machine::Machine;
 use crate::proc::maps::{Usage, Vma};
@@ -58,7 +58,8 @@ impl Held {
     pub fn capture(self, options: &Options) -> Result<Capture, ProcessError> {
         let Held { target, pause, mut stopped, before, known, started } = self;
         let mut threads = threads(stopped.as_ref(), options.thread);
-        let pointers: Vec<u64> = threads.iter().skip(1).filter_map(stack_pointer).collect();
+        let others = threads.iter().skip(1).filter_map(|thread| thread.registers.as_ref());
+        let pointers: Vec<u64> = others.filter_map(Registers::stack_pointer).collect();
         let regions = target.regions(known, &pointers, false)?;
         let denied = target.denied("open the memory");
         let route = match pause {
@@ -130,32 +131,15 @@ impl Held {
 /// The threads with their registers, `wanted` first.
 fn threads(stopped: Option<&Stopped>, wanted: Option<u32>) -> Vec<Thread> {
     let stopped = stopped.map_or(&[][..], Stopped::threads);
-    let thread = |stopped: &stop::Thread| {
-        let stop::Thread { tid, general, floating, extended, signal, blocked, .. } =
-            stopped.clone();
-        Thread { tid, general, floating, extended, signal, blocked, ..Thread::default() }
+    let thread = |stopped: &StoppedThread| {
+        let StoppedThread { tid, registers, signal, blocked, .. } = stopped.clone();
+        Thread { tid, registers, signal, blocked, ..Thread::default() }
     };
     let mut threads: Vec<Thread> = stopped.iter().map(thread).collect();
     if let Some(index) = threads.iter().position(|thread| Some(thread.tid) == wanted) {
         threads[..=index].rotate_right(1);
     }
     threads
-}
-
-/// The stack pointer among a thread's general registers: `user_regs_struct` on x86-64 (`rsp` is the
-/// twentieth word), `user_pt_regs` on arm64 (`sp` is the thirty-second), i386 (`esp`, the sixteenth).
-fn stack_pointer(thread: &Thread) -> Option<u64> {
-    let (words, _) = thread.general.as_chunks::<8>();
-    let word = |index: usize| words.get(index).map(|word| u64::from_le_bytes(*word));
-    match thread.general.len() {
-        216 => word(19),
-        272 => word(31),
-        68 => {
-            let (words, _) = thread.general.as_chunks::<4>();
-            words.get(15).map(|word| u64::from(u32::from_le_bytes(*word)))
-        }
-        _ => None,
-    }
 }
 
 /// A process whose memory is ready to be copied. When it is dropped the process runs on, and nothing

@@ -1,10 +1,11 @@
 //! What `/proc` says of a process beside its memory.
 
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
-use memdump_image::{ProcessFacts, Thread};
+use memdump_image::{Arch, ProcessFacts, Thread};
 
 use crate::proc::stat::Stat;
 use crate::proc::status::field;
@@ -36,7 +37,7 @@ pub(super) fn read(pid: u32, folder: &Path, stat: &Stat) -> ProcessFacts {
         flags: stat.flags,
         name: stat.name.clone(),
         arguments,
-        is_32_bit: is_32_bit(folder),
+        arch: Program::of(folder).and_then(|program| program.arch).or(Arch::here()),
         auxv: fs::read(folder.join("auxv")).unwrap_or_default(),
         threads: Vec::new(),
         xsave_layout: cpuid::xsave_layout(),
@@ -58,14 +59,58 @@ pub(super) fn stat(folder: &Path) -> Option<Stat> {
     Stat::parse(&fs::read(folder.join("stat")).ok()?, rustix::param::clock_ticks_per_second())
 }
 
-/// Whether its program is a 32-bit one: the class in the ELF header of its executable.
-pub(super) fn is_32_bit(folder: &Path) -> bool {
-    use std::io::Read;
-    let mut ident = [0; 5];
-    let read = fs::File::open(folder.join("exe")).and_then(|mut file| file.read_exact(&mut ident));
-    read.is_ok() && ident == *b"\x7fELF\x01"
+/// What the ELF header of a process's executable says: a kernel of 64 bits runs programs of 32 bits too.
+pub(super) struct Program {
+    pub(super) arch: Option<Arch>,
+    /// True if its class is ELFCLASS32: so is that of x32 programs, whose architecture is x86-64.
+    pub(super) is_32_bit: bool,
+}
+
+impl Program {
+    /// That of the process in `folder`; none when its executable cannot be read.
+    pub(super) fn of(folder: &Path) -> Option<Self> {
+        let mut header = [0; 20];
+        fs::File::open(folder.join("exe"))
+            .and_then(|mut file| file.read_exact(&mut header))
+            .ok()?;
+        Self::parse(&header)
+    }
+
+    /// Takes apart the start of a little-endian `Elf64_Ehdr`, which is that of an `Elf32_Ehdr` too: `EI_CLASS`
+    /// is byte 4, `EI_DATA` byte 5, `e_machine` stands at 18.
+    fn parse(header: &[u8; 20]) -> Option<Self> {
+        let is_32_bit = match header[..6] {
+            [0x7f, b'E', b'L', b'F', 1, 1] => true,
+            [0x7f, b'E', b'L', b'F', 2, 1] => false,
+            _ => return None,
+        };
+        let machine = u16::from_le_bytes([header[18], header[19]]);
+        Some(Self { arch: Arch::from_elf_machine(machine, !is_32_bit), is_32_bit })
+    }
 }
 
 fn text(path: &Path) -> String {
     fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_says_what_it_was_built_for() {
+        let program = |class: u8, machine: u8| {
+            let mut header = [0; 20];
+            header[..6].copy_from_slice(&[0x7f, b'E', b'L', b'F', class, 1]);
+            header[18] = machine;
+            Program::parse(&header).map(|program| (program.arch, program.is_32_bit))
+        };
+        assert_eq!(program(2, 62), Some((Some(Arch::X86_64), false)));
+        assert_eq!(program(1, 62), Some((Some(Arch::X86_64), true))); // x32
+        assert_eq!(program(1, 3), Some((Some(Arch::X86), true)));
+        assert_eq!(program(1, 40), Some((Some(Arch::Arm), true)));
+        assert_eq!(program(3, 62), None);
+        let own = Program::of(Path::new("/proc/self")).expect("this test's own executable");
+        assert_eq!(own.arch, Arch::here());
+    }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use object::elf;
 
 use super::super::elf::ElfCore;
-use crate::{Backing, Extent, Region, RegionKind};
+use crate::{Backing, Extent, Region, RegionKind, Registers};
 
 /// `NT_FILE` in `include/uapi/linux/elf.h`.
 const NT_FILE: u32 = 0x4649_4c45;
@@ -157,17 +157,13 @@ fn word(core: &ElfCore, bytes: &[u8], index: usize) -> Option<u64> {
     Some(u64::from_le_bytes(word))
 }
 
-/// The stack pointers of the threads, on x86-64 (`rsp`, the twentieth word of `user_regs_struct`), arm64 (`sp`, the
-/// thirty-second of `user_pt_regs`), i386 (`esp`, the sixteenth) and arm (`sp`, the fourteenth of `pt_regs`).
+/// The stack pointers of the threads, where the layout of their registers is known.
 fn stack_pointers(core: &ElfCore) -> impl Iterator<Item = u64> {
-    let index = match core.machine {
-        machine if machine == elf::EM_X86_64.0 => Some(19),
-        machine if machine == elf::EM_AARCH64.0 => Some(31),
-        machine if machine == elf::EM_386.0 => Some(15),
-        machine if machine == elf::EM_ARM.0 => Some(13),
-        _ => None,
-    };
-    let registers = if core.is_32_bit { REGISTERS_32 } else { REGISTERS };
+    let at = if core.is_32_bit { REGISTERS_32 } else { REGISTERS };
     let threads = core.notes().filter(|n| n.name == b"CORE" && n.kind == elf::NT_PRSTATUS.0);
-    threads.filter_map(move |thread| word(core, thread.descriptor.get(registers..)?, index?))
+    threads.filter_map(move |thread| {
+        let arch = core.arch()?;
+        let general = thread.descriptor.get(at..)?.get(..Registers::general_len(arch))?;
+        Registers::new(arch, general.to_vec()).stack_pointer()
+    })
 }

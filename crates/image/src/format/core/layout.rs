@@ -4,7 +4,7 @@ use object::elf;
 
 use super::super::elf::{self as elf_format, note};
 use super::{RECORD_KIND, RECORD_LEN, RECORD_NAME, notes};
-use crate::{Extent, ExtentSet, Plan, Region};
+use crate::{Arch, Extent, ExtentSet, Plan, Region};
 
 /// Segments begin on such borders of the file, so that direct I/O can write memory as it was read.
 const ALIGNMENT: u64 = 4096;
@@ -26,6 +26,10 @@ pub(super) enum Class {
 }
 
 impl Class {
+    fn of(arch: Arch) -> Self {
+        if arch.pointer_size() == 4 { Class::Elf32 } else { Class::Elf64 }
+    }
+
     fn header_len(self) -> u64 {
         if self == Class::Elf64 { 64 } else { 52 }
     }
@@ -58,7 +62,7 @@ struct Segment {
 /// Where everything stands.
 pub(super) struct Layout {
     class: Class,
-    machine: u16,
+    arch: Arch,
     notes: Vec<u8>,
     segments: Vec<Segment>,
     /// The content, in the order of the file.
@@ -74,17 +78,8 @@ pub(super) struct Layout {
 impl Layout {
     pub(super) fn new(plan: &Plan) -> Self {
         let process = plan.facts.process.clone().unwrap_or_default();
-        let (class, machine) = match plan.facts.machine.as_deref() {
-            Some("x86_64") if process.is_32_bit => (Class::Elf32, elf::EM_386.0),
-            Some("aarch64") if process.is_32_bit => (Class::Elf32, elf::EM_ARM.0),
-            // As the cores of such processes say themselves.
-            Some("i686") => (Class::Elf32, elf::EM_386.0),
-            Some("arm") => (Class::Elf32, elf::EM_ARM.0),
-            Some("aarch64") => (Class::Elf64, elf::EM_AARCH64.0),
-            Some("riscv64") => (Class::Elf64, elf::EM_RISCV.0),
-            Some("loongarch64") => (Class::Elf64, elf::EM_LOONGARCH.0),
-            _ => (Class::Elf64, elf::EM_X86_64.0),
-        };
+        let arch = process.arch.or(plan.facts.arch).unwrap_or(Arch::X86_64);
+        let class = Class::of(arch);
         let notes = match &plan.facts.elf_notes {
             // Of another core: its registers are known in no other way.
             Some(whole) if process.threads.is_empty() => kept_notes(whole),
@@ -118,7 +113,7 @@ impl Layout {
             }
         }
         let size = record + record_note("").len() as u64;
-        Self { class, machine, notes, segments, spans, data, record, size }
+        Self { class, arch, notes, segments, spans, data, record, size }
     }
 
     /// Everything before the memory.
@@ -132,7 +127,7 @@ impl Layout {
         let mut file = Fields { class, bytes: Vec::with_capacity(self.data as usize) };
         let ident_class = if class == Class::Elf64 { 2 } else { 1 };
         file.put(&[0x7f, b'E', b'L', b'F', ident_class, 1, 1]).put(&[0; 9]);
-        file.u16(elf::ET_CORE.0).u16(self.machine).u32(1); // e_type, e_machine, e_version
+        file.u16(elf::ET_CORE.0).u16(self.arch.elf_machine()).u32(1); // e_type, e_machine, e_version
         file.word(0).word(class.header_len()).word(if extended { sections_at } else { 0 }); // e_entry, e_phoff, e_shoff
         file.u32(0).u16(class.header_len() as u16); // e_flags, e_ehsize
         file.u16(class.program_header_len() as u16).u16(count.min(PN_XNUM) as u16); // e_phentsize, e_phnum

@@ -6,7 +6,7 @@ use object::elf;
 
 use super::super::elf::note;
 use super::layout::{Class, Fields};
-use crate::{MemoryMap, ProcessFacts, Thread};
+use crate::{MemoryMap, ProcessFacts, Registers, Thread};
 
 /// `NT_SIGINFO`, `NT_FILE` and `NT_X86_XSAVE_LAYOUT` in `include/uapi/linux/elf.h`.
 const NT_SIGINFO: u32 = 0x5349_4749;
@@ -51,11 +51,11 @@ pub(super) fn all(
 /// thread, as it is the same for all.
 fn other_registers(process: &ProcessFacts, thread: &Thread) -> Vec<u8> {
     let mut notes = Vec::new();
-    if !thread.floating.is_empty() {
-        notes.extend(note("CORE", elf::NT_PRFPREG.0, &thread.floating));
-    }
-    if let Some(extended) = &thread.extended {
-        notes.extend(note("LINUX", elf::NT_X86_XSTATE.0, extended));
+    let sets = thread.registers.iter().flat_map(Registers::sets);
+    for (kind, set) in sets.filter(|&(kind, _)| kind != elf::NT_PRSTATUS.0) {
+        // The floating point registers are the one set besides the general ones that all systems have.
+        let name = if kind == elf::NT_PRFPREG.0 { "CORE" } else { "LINUX" };
+        notes.extend(note(name, kind, set));
     }
     let is_first = process.threads.first().is_some_and(|first| first.tid == thread.tid);
     if is_first && !process.xsave_layout.is_empty() {
@@ -75,8 +75,10 @@ fn prstatus(process: &ProcessFacts, thread: &Thread, class: Class) -> Vec<u8> {
     for time in [thread.user_time, thread.system_time, Default::default(), Default::default()] {
         fields.word(time.as_secs()).word(u64::from(time.subsec_micros())); // pr_utime … pr_cstime
     }
-    fields.put(&thread.general); // pr_reg
-    fields.u32((!thread.floating.is_empty()).into()).pad_to_word(); // pr_fpvalid
+    let registers = thread.registers.as_ref();
+    fields.put(registers.map_or(&[], Registers::general)); // pr_reg
+    let floating = registers.and_then(Registers::floating);
+    fields.u32(floating.is_some().into()).pad_to_word(); // pr_fpvalid
     fields.bytes
 }
 

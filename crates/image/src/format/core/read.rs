@@ -79,7 +79,7 @@ fn mapping(segment: &Segment) -> Mapping {
 
 /// What PRPSINFO says: `struct elf_prpsinfo`; with 32 bits `pr_flag` is half as long, and the numbers of user and group are, too.
 fn process(core: &ElfCore) -> ProcessFacts {
-    let mut process = ProcessFacts { is_32_bit: core.is_32_bit, ..ProcessFacts::default() };
+    let mut process = ProcessFacts { arch: core.arch(), ..ProcessFacts::default() };
     for note in core.notes().filter(|note| note.name == b"CORE") {
         if note.kind == elf::NT_AUXV.0 {
             process.auxv = note.descriptor.to_vec();

@@ -12,7 +12,7 @@ use super::super::problem::{Wanted, read_up_to};
 use super::super::stretches::{FirstWins, Shift, Stretches, held, known_size};
 use super::super::{FormatError, Image, OpenMode, Problems, core};
 use super::{EHDR_LEN, FORMAT, IDENT, IDENT_32, NO_PADDR, PN_XNUM};
-use crate::{Extent, Facts, MemoryMap, ReadAt, Region, RegionKind, Space, VmCoreInfo};
+use crate::{Arch, Extent, Facts, MemoryMap, ReadAt, Region, RegionKind, Space, VmCoreInfo};
 
 /// Where fields stand in `Elf64_Phdr`.
 const P_OFFSET: u64 = 8;
@@ -202,21 +202,17 @@ impl ElfCore {
         VmCoreInfo::new(self.note("VMCOREINFO")?.to_vec())
     }
 
+    /// The architecture that the header names.
+    pub fn arch(&self) -> Option<Arch> {
+        Arch::from_elf_machine(self.machine, !self.is_32_bit)
+    }
+
     /// What the headers say of the machine.
     pub fn facts(&self) -> Facts {
         let vmcoreinfo = self.vmcoreinfo();
-        let machine = match elf::Machine(self.machine) {
-            elf::EM_X86_64 => Some("x86_64"),
-            elf::EM_386 => Some("i686"),
-            elf::EM_ARM => Some("arm"),
-            elf::EM_AARCH64 => Some("aarch64"),
-            elf::EM_RISCV => Some("riscv64"),
-            elf::EM_LOONGARCH => Some("loongarch64"),
-            _ => None,
-        };
         Facts {
             release: vmcoreinfo.as_ref().and_then(|info| info.release().map(str::to_owned)),
-            machine: machine.map(str::to_owned),
+            arch: self.arch(),
             elf_notes: Some(self.notes.clone()),
             vmcoreinfo,
             ..Facts::default()

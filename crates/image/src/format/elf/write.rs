@@ -7,7 +7,7 @@ use object::elf;
 use super::super::ImageWriter;
 use super::super::fill::SpanWriter;
 use super::{EHDR_LEN, IDENT, NO_PADDR, PHDR_LEN, PN_XNUM, SHDR_LEN};
-use crate::{Chunk, Facts, HoleEncoding, Output, Plan, Region, Space};
+use crate::{Arch, Chunk, Facts, HoleEncoding, Output, Plan, Region, Space};
 
 /// Memory begins on such a border of the file, so that direct I/O can write it as it was read.
 const DATA_ALIGNMENT: u64 = 4096;
@@ -67,7 +67,8 @@ impl Layout {
 
         let mut bytes = Bytes(Vec::with_capacity(self.data as usize));
         bytes.put(&IDENT).put(&[0; 9]);
-        bytes.u16(elf::ET_CORE.0).u16(machine(&plan.facts)).u32(1); // e_type, e_machine, e_version
+        let machine = plan.facts.arch.unwrap_or(Arch::X86_64).elf_machine();
+        bytes.u16(elf::ET_CORE.0).u16(machine).u32(1); // e_type, e_machine, e_version
         bytes.u64(0).u64(EHDR_LEN).u64(if extended { sections_at } else { 0 }); // e_entry, e_phoff, e_shoff
         bytes.u32(0).u16(EHDR_LEN as u16).u16(PHDR_LEN as u16); // e_flags, e_ehsize, e_phentsize
         bytes.u16(count.min(PN_XNUM) as u16); // e_phnum
@@ -121,19 +122,6 @@ impl Bytes {
     /// `p_align` is 0: with anything else crash takes the file for a netdump.
     fn program_header(&mut self, kind: u32, flags: u32, at: u64, vaddr: u64, paddr: u64, len: u64) {
         self.u32(kind).u32(flags).u64(at).u64(vaddr).u64(paddr).u64(len).u64(len).u64(0);
-    }
-}
-
-/// `e_machine` for `uname -m`.
-fn machine(facts: &Facts) -> u16 {
-    match facts.machine.as_deref() {
-        Some("aarch64") => elf::EM_AARCH64.0,
-        Some("riscv64") => elf::EM_RISCV.0,
-        Some("loongarch64") => elf::EM_LOONGARCH.0,
-        // Machines of 32 bits have such cores as well (`--elf64-core-headers` of kexec).
-        Some("i686") => elf::EM_386.0,
-        Some("arm") => elf::EM_ARM.0,
-        _ => elf::EM_X86_64.0,
     }
 }
 

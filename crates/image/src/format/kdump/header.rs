@@ -315,16 +315,19 @@ fn facts(
         let notes = elf_notes.clone()?;
         ElfCore { notes, ..ElfCore::default() }.vmcoreinfo()
     };
-    Ok(Facts {
+    let mut facts = Facts {
         host: name(at::NODENAME),
         release: name(at::RELEASE),
         version: name(at::UTS_VERSION).filter(|version| version != NO_VERSION),
-        machine: name(at::MACHINE),
         taken: taken(header),
         vmcoreinfo: vmcoreinfo.and_then(VmCoreInfo::new).or_else(in_notes),
         elf_notes,
         ..Facts::default()
-    })
+    };
+    if let Some(machine) = name(at::MACHINE) {
+        facts.set_machine(&machine);
+    }
+    Ok(facts)
 }
 
 /// The timestamp; none where it is 0, or no time.

@@ -116,7 +116,7 @@ impl Layout {
         put_name(header, at::RELEASE, release);
         // libkdumpfile (`uts_looks_sane`) believes none of the names where this one is empty.
         put_name(header, at::UTS_VERSION, Some(facts.version.as_deref().unwrap_or(NO_VERSION)));
-        put_name(header, at::MACHINE, facts.machine.as_deref());
+        put_name(header, at::MACHINE, facts.machine());
         if let Some(taken) = facts.taken {
             put(header, at::TIMESTAMP, &taken.as_secs().to_le_bytes());
             put(header, at::TIMESTAMP + 8, &u64::from(taken.subsec_micros()).to_le_bytes());

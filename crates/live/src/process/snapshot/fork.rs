@@ -24,9 +24,9 @@ use super::error::SnapshotError;
 use super::inject::{self, Fault, Lent, Outcome};
 use super::site;
 use crate::process::stop::memory::Memory;
-use crate::process::stop::registers::Registers;
 use crate::process::stop::restart;
 use crate::process::stop::status::{self, Status};
+use crate::process::stop::user_regs::UserRegs;
 use crate::process::stop::wait::{self, Event, Pace};
 use crate::process::stop::{Held, Session, StopError, Tracee};
 use crate::sys::ptrace;
@@ -184,7 +184,7 @@ fn choose(session: &Session) -> Result<Chosen, SnapshotError> {
         if best.as_ref().is_some_and(|best| best.cost == 0 || index >= LOOKS) {
             break;
         }
-        let Some(registers) = Registers::read(tracee.tid).ok() else { continue };
+        let Some(registers) = UserRegs::read(tracee.tid).ok() else { continue };
         let Some(registers) = registers else {
             narrow = true;
             continue;
@@ -199,7 +199,7 @@ fn choose(session: &Session) -> Result<Chosen, SnapshotError> {
 }
 
 /// What a thread is worth; none when it cannot be used at all.
-fn look(tid: u32, held: Option<Held>, registers: &Registers) -> Option<Chosen> {
+fn look(tid: u32, held: Option<Held>, registers: &UserRegs) -> Option<Chosen> {
     let (_, flags) = status::state_and_flags(tid)?;
     if flags & WORKER != 0 || ptrace::dispatches_syscalls(tid).unwrap_or(false) {
         return None;
@@ -273,7 +273,7 @@ impl Host {
         if let Some(signal) = signal {
             tracee.held = Some(inject::halt(self.tid, signal, soon()).map_err(fault)?);
         }
-        let registers = Registers::read(self.tid).map_err(Fault::of("PTRACE_GETREGSET"));
+        let registers = UserRegs::read(self.tid).map_err(Fault::of("PTRACE_GETREGSET"));
         let Some(registers) = registers.map_err(fault)? else {
             return Err(SnapshotError::Narrow { pid: self.pid });
         };
@@ -324,7 +324,7 @@ impl Host {
     fn fork(&self, helper: &Process, orphan: bool, resident: u64) -> Result<Copied, SnapshotError> {
         let step = "the fork";
         let fault = |fault| self.error(fault, step);
-        let registers = Registers::read(helper.pid).map_err(Fault::of("PTRACE_GETREGSET"));
+        let registers = UserRegs::read(helper.pid).map_err(Fault::of("PTRACE_GETREGSET"));
         let Some(registers) = registers.map_err(fault)? else {
             return Err(SnapshotError::Narrow { pid: self.pid });
         };
@@ -414,7 +414,7 @@ impl Host {
         let _ = fs::write(status::file(pid, "oom_score_adj"), "1000");
         // A table of its own without a file in it. A filter might kill it for that.
         if !self.filtered
-            && let Ok(Some(registers)) = Registers::read(pid)
+            && let Ok(Some(registers)) = UserRegs::read(pid)
         {
             let site = registers.instruction().wrapping_sub(2);
             let arguments = [0, u64::from(u32::MAX), CLOSE_RANGE_UNSHARE];

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::rseq;
 use crate::process::stop::memory::Memory;
-use crate::process::stop::registers::Registers;
+use crate::process::stop::user_regs::UserRegs;
 use crate::process::stop::wait::{self, Event};
 use crate::process::stop::{Held, status::Status};
 use crate::sys::ptrace;
@@ -52,7 +52,7 @@ pub(super) enum Outcome {
 /// after a clone that is traced, within.
 pub(super) fn call(
     tid: u32,
-    registers: &Registers,
+    registers: &UserRegs,
     site: u64,
     number: i64,
     arguments: &[u64],
@@ -73,7 +73,7 @@ pub(super) fn call(
             }
             Event::Syscall if !inside => inside = true,
             Event::Syscall => {
-                let after = Registers::read(tid).map_err(Fault::of("PTRACE_GETREGSET"))?;
+                let after = UserRegs::read(tid).map_err(Fault::of("PTRACE_GETREGSET"))?;
                 match after.ok_or(Fault::Ended)? {
                     // Interrupted, and made again by the kernel.
                     after if after.restarts() => inside = false,
@@ -108,7 +108,7 @@ pub(super) fn halt(tid: u32, mut signal: i32, deadline: Instant) -> Result<Held,
 /// What a thread is given back after calls.
 pub(super) struct Lent {
     pub(super) tid: u32,
-    pub(super) registers: Registers,
+    pub(super) registers: UserRegs,
     site: u64,
     mask: u64,
     /// It stands in a call that blocks other signals for its duration, and that the kernel will make again.
@@ -120,7 +120,7 @@ impl Lent {
     /// deliverable: a filter's signal that finds itself blocked would reset the program's handler.
     pub(super) fn borrow(
         tid: u32,
-        registers: Registers,
+        registers: UserRegs,
         site: u64,
         memory: &Memory,
         options: u64,

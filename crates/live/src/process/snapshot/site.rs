@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 
 use crate::process::stop::memory::Memory;
-use crate::process::stop::registers::Registers;
 use crate::process::stop::status;
+use crate::process::stop::user_regs::UserRegs;
 
 /// `syscall`.
 const INSTRUCTION: [u8; 2] = [0x0f, 0x05];
@@ -15,7 +15,7 @@ const BLOCK: usize = 64 << 10;
 const MOST: u64 = 64 << 20;
 
 /// Where the thread can make a system call: where it is in one, in the vdso, or anywhere in executable memory.
-pub(super) fn find(tid: u32, registers: &Registers, memory: &Memory) -> Option<u64> {
+pub(super) fn find(tid: u32, registers: &UserRegs, memory: &Memory) -> Option<u64> {
     if registers.syscall().is_some() {
         let before = registers.instruction().wrapping_sub(2);
         let mut bytes = [0; 2];

@@ -5,12 +5,13 @@ use std::collections::HashSet;
 use std::io;
 use std::time::{Duration, Instant};
 
+use memdump_image::Registers;
 use rustix::io::Errno;
 
 use super::error::{Hindrance, StopError};
 use super::status::{self, Status};
 use super::wait::{self, Event, Pace};
-use super::{Halt, Thread, denied};
+use super::{Halt, StoppedThread, denied, registers};
 use crate::sys::ptrace;
 
 /// Where a traced thread stands.
@@ -50,7 +51,7 @@ impl Session {
     ///
     /// A thread is made by one that runs, so when all known ones stand still and the kernel lists no
     /// other, that is all of them.
-    pub(super) fn stop(&mut self, limit: Duration) -> Result<Vec<Thread>, StopError> {
+    pub(super) fn stop(&mut self, limit: Duration) -> Result<Vec<StoppedThread>, StopError> {
         let deadline = Instant::now() + limit;
         loop {
             while self.seize_new()? > 0 {}
@@ -74,8 +75,8 @@ impl Session {
             self.wait_for_all(Instant::now() + limit, limit)?;
         }
         for &Tracee { tid, .. } in &self.tracees {
-            ptrace::registers(tid, ptrace::NT_PRSTATUS)
-                .and_then(|general| mend(tid, &general))
+            registers::general(tid)
+                .and_then(|general| mend(tid, general.as_ref()))
                 .map_err(|errno| self.failed(tid, "PTRACE_GETREGSET", errno))?;
         }
         Ok(!self.tracees.is_empty())
@@ -183,7 +184,7 @@ impl Session {
     }
 
     /// Notes the registers of every thread; none when one of them does not stand any more.
-    fn note_all(&mut self) -> Result<Option<Vec<Thread>>, StopError> {
+    fn note_all(&mut self) -> Result<Option<Vec<StoppedThread>>, StopError> {
         let mut threads = Vec::with_capacity(self.tracees.len());
         for index in 0..self.tracees.len() {
             let Tracee { tid, held: Some(held) } = self.tracees[index] else { return Ok(None) };
@@ -252,9 +253,9 @@ pub(super) fn traced(pid: u32, tracer: u32) -> StopError {
 }
 
 /// Has the kernel restart a system call of a thread that stands, if it would fail for our stop alone.
-fn mend(tid: u32, general: &[u8]) -> rustix::io::Result<()> {
+fn mend(tid: u32, general: Option<&Registers>) -> rustix::io::Result<()> {
     #[cfg(target_arch = "x86_64")]
-    if let Some(registers) = super::registers::Registers::parse(general) {
+    if let Some(registers) = general.and_then(super::user_regs::UserRegs::of) {
         let word = |addr| super::memory::Memory::open(tid).ok()?.word(addr);
         if let Some(mended) = super::restart::mended(&registers, word) {
             mended.write(tid)?;
@@ -266,36 +267,22 @@ fn mend(tid: u32, general: &[u8]) -> rustix::io::Result<()> {
 }
 
 /// Notes a thread that stands, and mends it. What is noted is what it was before.
-fn note(tid: u32, held: Held) -> rustix::io::Result<Thread> {
-    let general = ptrace::registers(tid, ptrace::NT_PRSTATUS)?;
+fn note(tid: u32, held: Held) -> rustix::io::Result<StoppedThread> {
+    let general = registers::general(tid)?;
     let (halt, signal) = match held {
         Held::Signal(number) => (Halt::Signal(number), Some(ptrace::siginfo(tid)?)),
         Held::Interrupted(libc::SIGTRAP) | Held::Entry => (Halt::Interrupted, None),
         Held::Interrupted(number) => (Halt::JobControl(number), None),
     };
-    mend(tid, &general)?;
-    Ok(Thread {
+    mend(tid, general.as_ref())?;
+    Ok(StoppedThread {
         tid,
-        general,
-        floating: optional(ptrace::registers(tid, ptrace::NT_PRFPREG))?.unwrap_or_default(),
-        extended: match cfg!(any(target_arch = "x86_64", target_arch = "x86")) {
-            true => optional(ptrace::registers(tid, ptrace::NT_X86_XSTATE))?,
-            false => None,
-        },
+        registers: general.map(|general| registers::with_others(tid, general)).transpose()?,
         signal,
         // From Linux 3.11.
-        blocked: optional(ptrace::signal_mask(tid))?.unwrap_or(0),
+        blocked: registers::optional(ptrace::signal_mask(tid))?.unwrap_or(0),
         halt,
     })
-}
-
-/// None where the machine has no such registers.
-fn optional<T>(found: rustix::io::Result<T>) -> rustix::io::Result<Option<T>> {
-    match found {
-        Ok(found) => Ok(Some(found)),
-        Err(Errno::SRCH) => Err(Errno::SRCH),
-        Err(_) => Ok(None),
-    }
 }
 
 /// What keeps a thread from stopping, as far as it shows.

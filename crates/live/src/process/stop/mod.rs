@@ -11,12 +11,13 @@ mod attach;
 mod denied;
 mod error;
 pub(crate) mod memory;
-#[cfg(target_arch = "x86_64")]
 pub(crate) mod registers;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod restart;
 pub(crate) mod status;
 mod tracer;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod user_regs;
 pub(crate) mod wait;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub(crate) use attach::{Held, Session, Tracee};
 pub use denied::Denial;
 pub(super) use denied::explain;
 pub use error::{Hindrance, StopError};
+use memdump_image::Registers;
 use status::Status;
 pub(crate) use tracer::Tracer;
 
@@ -33,24 +35,19 @@ pub(crate) use tracer::Tracer;
 pub struct Stopped {
     tracer: Arc<Tracer>,
     pid: u32,
-    threads: Vec<Thread>,
+    threads: Vec<StoppedThread>,
     began: Instant,
     released: bool,
 }
 
-/// One stopped thread. Register sets are in the layout of the core file's notes of the same name.
+/// A thread that stands still.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Thread {
+pub struct StoppedThread {
     /// Its number.
     pub tid: u32,
-    /// The general registers, `NT_PRSTATUS` without its header: on x86-64 27 words of 8 bytes, or 17 of 4 in
-    /// a 32-bit program.
-    pub general: Vec<u8>,
-    /// The floating point registers, `NT_PRFPREG`; empty where there are none.
-    pub floating: Vec<u8>,
-    /// The extended registers, `NT_X86_XSTATE`.
-    pub extended: Option<Vec<u8>>,
+    /// Its registers. None on an architecture that [`Arch`](memdump_image::Arch) does not know.
+    pub registers: Option<Registers>,
     /// The `siginfo_t`, 128 bytes, of the signal that it stands at.
     pub signal: Option<Vec<u8>>,
     /// The signals that it blocks; bit 0 is signal 1.
@@ -101,7 +98,7 @@ impl Stopped {
     ///
     /// The files in `/proc` that show memory are empty for a leader that has ended: read them at the
     /// number of the first of these threads.
-    pub fn threads(&self) -> &[Thread] {
+    pub fn threads(&self) -> &[StoppedThread] {
         &self.threads
     }
 

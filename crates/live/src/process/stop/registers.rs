@@ -1,100 +1,48 @@
-//! The general registers of an x86-64 thread: `struct user_regs_struct` (`arch/x86/include/asm/user_64.h`), 27
-//! words. What a 32-bit thread has (17 words of 4 bytes) is not one of these.
+//! The register sets of a thread that stands, as the kernel gives them.
 
-use rustix::io::Result;
+use memdump_image::{Arch, Registers};
+use rustix::io::{Errno, Result};
 
 use crate::sys::ptrace;
 
-/// What the kernel has in `rax` of a thread that stopped on its way out of an interrupted system call
-/// (`include/linux/errno.h`): which of ways to call it again when no signal is handled.
-const RESTART: std::ops::RangeInclusive<i64> = -516..=-512;
-/// `ERESTARTNOHAND`: call it again, unless a handler runs: then it is EINTR.
-const RESTART_UNLESS_HANDLED: i64 = -514;
+/// Its general registers; none on an architecture that [`Arch`] does not know.
+pub(super) fn general(tid: u32) -> Result<Option<Registers>> {
+    let bytes = ptrace::registers(tid, ptrace::NT_PRSTATUS)?;
+    Ok(Arch::here().map(|kernel| Registers::new(arch(kernel, &bytes), bytes)))
+}
 
-/// The registers, in the kernel's order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Registers([u64; 27]);
-
-impl Registers {
-    const R10: usize = 7;
-    const R9: usize = 8;
-    const R8: usize = 9;
-    const RAX: usize = 10;
-    const RDX: usize = 12;
-    const RSI: usize = 13;
-    const RDI: usize = 14;
-    const ORIG_RAX: usize = 15;
-    const RIP: usize = 16;
-    const FLAGS: usize = 18;
-    /// The arguments of a system call, in order.
-    const ARGUMENTS: [usize; 6] = [Self::RDI, Self::RSI, Self::RDX, Self::R10, Self::R8, Self::R9];
-    /// The trap flag.
-    const TF: u64 = 1 << 8;
-
-    /// Takes them apart; none when they are not those of a 64-bit thread.
-    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
-        let (words, rest) = bytes.as_chunks::<8>();
-        let words: [[u8; 8]; 27] = words.try_into().ok()?;
-        rest.is_empty().then(|| Self(words.map(u64::from_ne_bytes)))
-    }
-
-    pub(crate) fn read(tid: u32) -> Result<Option<Self>> {
-        Ok(Self::parse(&ptrace::registers(tid, ptrace::NT_PRSTATUS)?))
-    }
-
-    pub(crate) fn write(&self, tid: u32) -> Result<()> {
-        ptrace::set_registers(tid, ptrace::NT_PRSTATUS, self.0.map(u64::to_ne_bytes).as_flattened())
-    }
-
-    /// The next instruction.
-    pub(crate) fn instruction(&self) -> u64 {
-        self.0[Self::RIP]
-    }
-
-    pub(crate) fn set_instruction(&mut self, addr: u64) {
-        self.0[Self::RIP] = addr;
-    }
-
-    /// The result of a system call.
-    pub(crate) fn result(&self) -> i64 {
-        self.0[Self::RAX].cast_signed()
-    }
-
-    /// The system call that the thread is in; none when it is in its own code.
-    pub(crate) fn syscall(&self) -> Option<u64> {
-        u64::try_from(self.0[Self::ORIG_RAX].cast_signed()).ok()
-    }
-
-    /// An argument of the system call, counted from 0.
-    pub(crate) fn argument(&self, index: usize) -> u64 {
-        self.0[Self::ARGUMENTS[index]]
-    }
-
-    /// Whether the kernel will make the interrupted system call again when the thread runs on.
-    pub(crate) fn restarts(&self) -> bool {
-        self.syscall().is_some() && RESTART.contains(&self.result())
-    }
-
-    /// These registers with the next instruction, at `site`, making a system call. In the eyes of the kernel the
-    /// thread comes from no system call now, so that it restarts none on the way there.
-    pub(crate) fn calling(&self, site: u64, number: i64, arguments: &[u64]) -> Self {
-        let mut call = *self;
-        call.0[Self::RIP] = site;
-        call.0[Self::RAX] = number.cast_unsigned();
-        call.0[Self::ORIG_RAX] = u64::MAX;
-        call.0[Self::FLAGS] &= !Self::TF;
-        for (&register, &argument) in Self::ARGUMENTS.iter().zip(arguments) {
-            call.0[register] = argument;
+/// These and all other sets.
+pub(super) fn with_others(tid: u32, mut registers: Registers) -> Result<Registers> {
+    let others: &[u32] = match Arch::here() {
+        Some(Arch::X86_64 | Arch::X86) => &[ptrace::NT_PRFPREG, ptrace::NT_X86_XSTATE],
+        _ => &[ptrace::NT_PRFPREG],
+    };
+    for &kind in others {
+        if let Some(bytes) = optional(ptrace::registers(tid, kind))?.filter(|set| !set.is_empty()) {
+            registers = registers.with(kind, bytes);
         }
-        call
     }
+    Ok(registers)
+}
 
-    /// These registers with the kernel told to make the system call again, unless a handler runs.
-    pub(crate) fn restarting(&self) -> Self {
-        let mut again = *self;
-        again.0[Self::RAX] = RESTART_UNLESS_HANDLED.cast_unsigned();
-        again
+/// None where the kernel or the machine has no such thing to tell.
+pub(super) fn optional<T>(found: Result<T>) -> Result<Option<T>> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(Errno::SRCH) => Err(Errno::SRCH),
+        Err(_) => Ok(None),
     }
+}
+
+/// The architecture of a thread, on a kernel of the architecture `kernel`.
+///
+/// It is the thread's own, not its program's: a 64-bit program on x86-64 may run 32-bit code (Wine does), and then
+/// PTRACE_GETREGSET answers with the registers of the mode in which the thread stands (`task_user_regset_view` in
+/// `arch/x86/kernel/ptrace.c` and `arch/arm64/kernel/ptrace.c`). How much it answers is the only way in which the kernel says
+/// which of the two sets that is, so it is asked here, and nowhere else.
+fn arch(kernel: Arch, general: &[u8]) -> Arch {
+    let is_compat = |arch: &Arch| general.len() == Registers::general_len(*arch);
+    kernel.compat().filter(is_compat).unwrap_or(kernel)
 }
 
 #[cfg(test)]
@@ -102,22 +50,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_in_the_kernels_order() {
-        let words: [u64; 27] = std::array::from_fn(|index| index as u64);
-        let bytes = words.map(u64::to_ne_bytes);
-        let mut registers = Registers::parse(bytes.as_flattened()).expect("27 words");
-        assert_eq!(registers.instruction(), 16);
-        assert_eq!(registers.syscall(), Some(15));
-        assert_eq!(registers.result(), 10);
-        let arguments: Vec<u64> = (0..6).map(|index| registers.argument(index)).collect();
-        assert_eq!(arguments, [14, 13, 12, 7, 9, 8]);
-
-        registers.0[Registers::FLAGS] = 0x346;
-        let call = registers.calling(0x1000, 56, &[1, 2]);
-        assert_eq!((call.instruction(), call.result(), call.syscall()), (0x1000, 56, None));
-        assert_eq!((call.argument(0), call.argument(1), call.argument(2)), (1, 2, 12));
-        assert_eq!(call.0[Registers::FLAGS], 0x246);
-        assert!(!call.restarts() && registers.restarting().restarts());
-        assert_eq!(Registers::parse(&[0; 17 * 4]), None);
+    fn a_thread_in_32_bit_code_has_registers_of_32_bits() {
+        assert_eq!(arch(Arch::X86_64, &[0; 216]), Arch::X86_64);
+        assert_eq!(arch(Arch::X86_64, &[0; 68]), Arch::X86);
+        assert_eq!(arch(Arch::Aarch64, &[0; 272]), Arch::Aarch64);
+        assert_eq!(arch(Arch::Aarch64, &[0; 72]), Arch::Arm);
+        assert_eq!(arch(Arch::Riscv64, &[0; 256]), Arch::Riscv64);
     }
 }

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::registers::Registers;
+use super::user_regs::UserRegs;
 
 /// A limited wait longer than this is not begun anew.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -27,9 +27,9 @@ enum Limit {
 ///
 /// `word` reads the target's memory.
 pub(crate) fn mended(
-    registers: &Registers,
+    registers: &UserRegs,
     mut word: impl FnMut(u64) -> Option<u64>,
-) -> Option<Registers> {
+) -> Option<UserRegs> {
     let number = i64::try_from(registers.syscall()?).ok()?;
     if registers.result() != -i64::from(libc::EINTR) {
         return None;
@@ -67,19 +67,21 @@ fn timespec(mut word: impl FnMut(u64) -> Option<u64>, addr: u64) -> Option<Durat
 #[cfg(test)]
 mod tests {
     use super::*;
+    use memdump_image::{Arch, Registers};
 
-    fn after(number: i64, result: i64, arguments: [u64; 6]) -> Registers {
+    fn after(number: i64, result: i64, arguments: [u64; 6]) -> UserRegs {
         let mut words = [0_u64; 27];
         (words[15], words[10]) = (number.cast_unsigned(), result.cast_unsigned());
         for (index, argument) in [14, 13, 12, 7, 9, 8].into_iter().zip(arguments) {
             words[index] = argument;
         }
-        Registers::parse(words.map(u64::to_ne_bytes).as_flattened()).expect("27 words")
+        let bytes = words.map(u64::to_ne_bytes).as_flattened().to_vec();
+        UserRegs::of(&Registers::new(Arch::X86_64, bytes)).expect("27 words")
     }
 
     #[test]
     fn endless_and_short_waits_are_begun_anew() {
-        let restarts = |registers: &Registers, word: fn(u64) -> Option<u64>| {
+        let restarts = |registers: &UserRegs, word: fn(u64) -> Option<u64>| {
             mended(registers, word).is_some_and(|mended| mended.restarts())
         };
         let epoll = |timeout: i32, result| {
