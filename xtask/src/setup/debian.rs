@@ -1,13 +1,15 @@
 //! Debian packages: installed where a program has to be on the system, unpacked into the cache where its files are enough.
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::cache;
+use super::{cache, programs};
 use crate::command;
 
 /// The longest that apt may take: it waits for other users of its lock, and networks are slow.
@@ -34,6 +36,16 @@ pub(crate) fn apt(packages: &[&str]) -> Result<()> {
     })
     .with_context(|| format!("install {words}: as root, or as a user who may use sudo"))?;
     Ok(())
+}
+
+/// Installs the packages of those programs that tests of the workspace's crates call and that are not on `PATH`.
+///
+/// # Errors
+/// As [`apt`].
+pub(crate) fn programs_of_tests() -> Result<()> {
+    let missing = programs::PROGRAMS.iter().filter(|(program, _)| !is_on_path(program));
+    let packages: Vec<&str> = missing.flat_map(|(_, packages)| packages.split(' ')).collect();
+    apt(&packages)
 }
 
 /// Unpacks a package into the cache, without installing it; returns the folder that stands for `/`.
@@ -108,12 +120,20 @@ fn version(package: &str) -> Result<String> {
 /// Tries; then brings apt's lists up to date and tries again. They are absent on a fresh machine, and name versions that are gone
 /// on an old one.
 fn with_fresh_lists<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+    // Steps may run side by side; apt waits for others only where it installs.
+    static APT: Mutex<()> = Mutex::new(());
+    let _one = APT.lock().unwrap_or_else(PoisonError::into_inner);
     if let Ok(done) = attempt() {
         return Ok(done);
     }
     eprintln!("set-up: brings the lists of packages up to date (by hand: sudo apt-get update)");
     command::run(as_root("apt-get").args(["update", "--quiet"]).args(LOCK), LIMIT)?;
     attempt()
+}
+
+fn is_on_path(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 fn is_installed(package: &str) -> bool {

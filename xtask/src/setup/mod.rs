@@ -4,10 +4,12 @@
 
 mod cache;
 mod debian;
+#[path = "../../../crates/cli/tests/support/programs.rs"]
+mod programs;
 mod python;
 mod rust;
 
 pub(crate) use cache::cache_dir;
-pub(crate) use debian::{apt, deb, deb_exists, deb_file};
+pub(crate) use debian::{apt, deb, deb_exists, deb_file, programs_of_tests};
 pub(crate) use python::venv;
 pub(crate) use rust::cargo_tool;

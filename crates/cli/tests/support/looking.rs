@@ -1,11 +1,15 @@
-//! What the tests of commands that look into memory share: processes, files to look into, and the programs whose
+//! Set-up that the tests of commands that look into memory share: processes, files to look into, and the programs whose
 //! results are compared.
+
+#[path = "programs.rs"]
+mod programs;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use programs::started;
 use tempfile::TempDir;
 
 /// A program that waits, killed when this is dropped.
@@ -16,8 +20,8 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    fn start(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("it can be run");
+    fn start(program: &str, command: &mut Command) -> Self {
+        let mut child = started(program, command.stdout(Stdio::piped()).spawn());
         let mut said = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
         Self { child, said: said.trim().to_owned() }
@@ -26,7 +30,7 @@ impl Waiting {
     /// Python that runs `script`, prints a line and waits.
     pub(crate) fn python(script: &str) -> Self {
         let script = format!("import ctypes, time\n{script}\ntime.sleep(600)\n");
-        Self::start(Command::new("python3").args(["-c", &script]))
+        Self::start("python3", Command::new("python3").args(["-c", &script]))
     }
 
     pub(crate) fn pid(&self) -> String {
@@ -64,8 +68,8 @@ fn cpp_with_texts(folder: &Path) -> Waiting {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/targets/words.cc");
     let program = folder.join("words");
     let status = Command::new("c++").args(["-O1", "-o"]).arg(&program).arg(source).status();
-    assert!(status.expect("c++ (Debian's g++)").success());
-    Waiting::start(&mut Command::new(program))
+    assert!(started("c++", status).success());
+    Waiting::start("words", &mut Command::new(program))
 }
 
 /// Files to compare programs on: cores of Python and of a C++ program, an image of a machine, bytes of
@@ -165,5 +169,5 @@ pub(crate) fn json_lines(output: &Output) -> Vec<serde_json::Value> {
 pub(crate) fn printed(program: &str, args: &[&str], file: &Path) -> Vec<u8> {
     let mut command = Command::new(program);
     let output = command.args(args).arg(file).env("LC_ALL", "C").output();
-    output.unwrap_or_else(|error| panic!("{program}: {error}")).stdout
+    started(program, output).stdout
 }
