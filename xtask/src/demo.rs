@@ -7,7 +7,8 @@ use crate::lab::image::Format;
 use crate::lab::kernel::Series;
 use crate::lab::machine::Machine;
 use crate::lab::{cell, payload};
-use crate::{opened, setup};
+use crate::setup;
+use crate::suites::opening::with_drgn;
 
 /// The cell that is shown.
 const CELL: &str = "elf@6.12-1g";
@@ -57,8 +58,8 @@ pub(crate) fn run() -> Result<()> {
         "4. opened by drgn, with the kernel's debug information (some 300 MB to fetch the first time):"
     );
     let mut guest = Guest::boot(Machine::new("demo", Series::V6_12, 1024), &programs)?;
-    let image = opened::acquire(&mut guest, Format::Elf.name())?;
-    println!("           {}", opened::with_drgn(&mut guest, "elf", &image)?);
+    let image = guest.acquire(Format::Elf.name())?;
+    println!("           {}", with_drgn(&mut guest, "elf", &image)?);
 
     println!("\nOn a real machine, as root:\n");
     println!("    memdump check                        # what it allows; reads no memory");

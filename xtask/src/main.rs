@@ -4,22 +4,21 @@
 mod bench;
 mod command;
 mod consumers;
-mod converted;
 mod demo;
 mod fuzz;
 mod lab;
-mod looked;
-mod opened;
-mod process;
-mod recipes;
+mod scratch;
 mod setup;
+mod suites;
 mod test;
 mod vm;
-mod vmcore;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+
+use suites::debuggers_open_cores;
+use test::Tier;
 
 /// The workspace's own tasks.
 #[derive(Debug, Parser)]
@@ -27,8 +26,12 @@ use clap::Parser;
 enum Task {
     /// See it work: a virtual machine is dumped, and the image proved right
     Demo,
-    /// Run every test, with all the set-up that it needs
-    Test,
+    /// Run every test, with all the set-up that it needs: most of an hour
+    Test {
+        /// Leave out what needs a virtual machine: some minutes
+        #[arg(long)]
+        quick: bool,
+    },
     /// The virtual machine laboratory
     #[command(subcommand)]
     Vm(vm::Vm),
@@ -65,14 +68,16 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Task::parse() {
         Task::Demo => demo::run(),
-        Task::Test => test::run(),
+        Task::Test { quick: true } => test::run(Tier::Quick),
+        Task::Test { quick: false } => test::run(Tier::Full),
         Task::Vm(task) => vm::run(task),
-        Task::Process { only } => process::run(only.as_deref()),
-        Task::Recipes => recipes::run(),
-        Task::Opened => opened::run(),
-        Task::Converted => converted::run(),
-        Task::Vmcore => vmcore::run(),
-        Task::Looked => looked::run(),
+        Task::Process { only: None } => test::only("process"),
+        Task::Process { only: Some(only) } => debuggers_open_cores::run(&only),
+        Task::Recipes => test::only("recipes"),
+        Task::Opened => test::only("opened"),
+        Task::Converted => test::only("converted"),
+        Task::Vmcore => test::only("vmcore"),
+        Task::Looked => test::only("looked"),
         Task::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
         Task::Bench(bench) => bench::run(bench),
     };

@@ -14,7 +14,6 @@ use crate::lab::initramfs::Program;
 use crate::lab::kernel::Series;
 use crate::lab::machine::Machine;
 use crate::lab::payload;
-use crate::opened::acquire;
 use crate::{command, setup};
 
 /// RAM of the guest, in MiB.
@@ -202,7 +201,7 @@ impl Place {
     fn new(memdump: PathBuf, guest: &mut Guest) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("memdump-bench-").tempdir_in(FAST)?;
         for format in ["lime", "elf"] {
-            let image = acquire(guest, format)?;
+            let image = guest.acquire(format)?;
             fs::copy(&image, folder.path().join(format)).context("copy the image to tmpfs")?;
             guest.discard(&image)?;
         }

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::publish;
 use crate::lab::payload;
-use crate::process::CorePattern;
+use crate::suites::debuggers_open_cores::CorePattern;
 use crate::{command, setup};
 
 const LIMIT: Duration = Duration::from_secs(60);

@@ -63,9 +63,7 @@ fn build() -> Result<PathBuf> {
     if !is_there {
         setup::apt(&["g++"])?;
     }
-    let target = env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| payload::workspace().join("target"), PathBuf::from);
-    let folder = target.join("fuzz");
+    let folder = payload::target_folder().join("fuzz");
     let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["build", "--quiet", "--release", "--target", PLATFORM, "--target-dir"])
         .arg(&folder)

@@ -19,7 +19,8 @@ use super::kernel::Kernel;
 use super::machine::Machine;
 use super::qmp::Qmp;
 use super::truth::Memory;
-use super::{emulator, gdb, host};
+use super::{emulator, gdb};
+use crate::scratch;
 
 /// The longest that a guest may take to its first command; it takes 2 to 5 s on a machine that has nothing else to do.
 const BOOT_LIMIT: Duration = Duration::from_secs(120);
@@ -68,8 +69,8 @@ impl Guest {
     }
 
     fn boot_once(machine: Machine, kernel: &Kernel, programs: &[Program]) -> Result<Self> {
-        let folder = host::memory_folder()?;
-        let images = host::image_folder()?;
+        let folder = scratch::in_memory()?;
+        let images = scratch::on_disk()?;
         let initramfs = folder.path().join("initramfs");
         initramfs::write(&initramfs, kernel, programs)?;
         // Twice the memory: room for every format, padding included.
@@ -207,6 +208,19 @@ impl Guest {
         }
     }
 
+    /// Dumps the guest's memory in a format, through the data port into a file here.
+    pub(crate) fn acquire(&mut self, format: &str) -> Result<PathBuf> {
+        self.acquire_with(format, &format!("--format {format}"))
+    }
+
+    /// The same with the command's arguments, into a file of this name.
+    pub(crate) fn acquire_with(&mut self, name: &str, arguments: &str) -> Result<PathBuf> {
+        let image = self.collect(name)?;
+        self.demand(&format!("memdump --quiet {arguments} > {PORT}"))?;
+        self.settle(&image)?;
+        Ok(image)
+    }
+
     /// The file that is the guest's disk.
     pub(crate) fn disk(&self) -> PathBuf {
         self.images.path().join("disk")
@@ -298,7 +312,7 @@ impl Guest {
 /// Boots a machine with its console here, for a person.
 pub(crate) fn console(machine: Machine, programs: &[Program]) -> Result<()> {
     let kernel = Kernel::fetch(machine.series)?;
-    let (folder, images) = (host::memory_folder()?, host::image_folder()?);
+    let (folder, images) = (scratch::in_memory()?, scratch::on_disk()?);
     let initramfs = folder.path().join("initramfs");
     initramfs::write(&initramfs, &kernel, programs)?;
     File::create(images.path().join("disk"))?.set_len(machine.mib << 21)?;

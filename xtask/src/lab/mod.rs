@@ -13,7 +13,6 @@ pub(crate) mod devmem;
 mod emulator;
 mod gdb;
 pub(crate) mod guest;
-mod host;
 pub(crate) mod image;
 pub(crate) mod initramfs;
 pub(crate) mod kernel;

@@ -12,10 +12,8 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Builds both and says where they go.
 pub(crate) fn build() -> Result<Vec<Program>> {
-    let target =
-        env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
     // A folder of its own: these flags would make cargo build everything else anew.
-    let target = target.join("static");
+    let target = target_folder().join("static");
     let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args([
             "build",
@@ -44,6 +42,11 @@ pub(crate) fn build() -> Result<Vec<Program>> {
 pub(crate) fn memdump(programs: &[Program]) -> Result<PathBuf> {
     let memdump = programs.iter().find(|program| program.path == "bin/memdump");
     Ok(memdump.context("memdump is among the programs")?.file.clone())
+}
+
+/// Cargo's target directory of the workspace.
+pub(crate) fn target_folder() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
 }
 
 /// The workspace's folder.

@@ -1,7 +1,7 @@
 //! The kernel's own dump, `/proc/vmcore`: a guest crashes, its capture kernel hands out the dead kernel's memory, and the command
 //! here reads that, and what makedumpfile makes of it. The hypervisor still has all of the memory, which is the truth.
 //!
-//! Images that the command takes of running guests are the matter of `opened`, other conversions of `converted`.
+//! Images that the command takes of running guests are the matter of `consumers_open_images`, other conversions of `images_survive_conversion`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,16 +15,15 @@ use serde_json::json;
 
 use crate::consumers::makedumpfile::{self, How, Pages};
 use crate::consumers::{self, Task, crash, drgn};
-use crate::converted::{Missing, Tool, same_pages};
 use crate::lab::Range;
 use crate::lab::guest::{Guest, PORT};
 use crate::lab::image::{By, Format, Image};
 use crate::lab::initramfs::{self, Program};
 use crate::lab::kernel::{Kernel, Series};
 use crate::lab::machine::Machine;
-use crate::lab::payload;
-use crate::opened::{has_all, lasting};
-use crate::{command, setup};
+use crate::suites::opening::{has_all, lasting};
+use crate::suites::tool::{Missing, Tool, same_pages};
+use crate::{command, scratch, setup};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const SERIES: Series = Series::V6_1;
@@ -48,16 +47,10 @@ const FORMATS: &[(&str, &[&str])] = &[
     ("image.elf.zst", &[]),
 ];
 
-/// `cargo xtask vmcore`.
-pub(crate) fn run() -> Result<()> {
-    check(&payload::build()?)?.iter().for_each(|line| println!("{line}"));
-    Ok(())
-}
-
 /// Crashes a guest; a line for each thing that was proved.
 pub(crate) fn check(programs: &[Program]) -> Result<Vec<String>> {
     setup::apt(&["qemu-system-x86"])?;
-    let folder = tempfile::tempdir()?;
+    let folder = scratch::on_disk()?;
     let tool = Tool::new(programs, folder.path())?;
     let mut dead = Dead::new(programs, folder.path())?;
     let mut proved = vec![dead.has_the_truth()?];

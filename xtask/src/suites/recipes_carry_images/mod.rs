@@ -7,12 +7,12 @@ mod made_up;
 mod page;
 mod run;
 
-use std::path::Path;
-
 use anyhow::{Context, Result};
 
+use crate::lab::initramfs::Program;
 use crate::lab::payload;
 use crate::setup;
+use crate::test::Say;
 use made_up::Memory;
 
 /// What a recipe needs on the machines.
@@ -135,27 +135,23 @@ memdump --format lime | nc -N 127.0.0.1 "$LOCAL" && kill "$(cat stunnel.pid)""#,
     },
 ];
 
-/// `cargo xtask recipes`.
-pub(crate) fn run() -> Result<()> {
-    check(&payload::memdump(&payload::build()?)?)
-}
-
-/// Runs every recipe, and what becomes of an image that cannot be written, with the command at `memdump`; says what was proved.
+/// Runs every recipe, and what becomes of an image that cannot be written, with the command among `programs`; says what was proved.
 ///
 /// # Errors
 /// Where the page does not show these recipes; at the first that fails, or whose image is not what was in memory.
-pub(crate) fn check(memdump: &Path) -> Result<()> {
+pub(crate) fn check(programs: &[Program], say: Say) -> Result<()> {
+    let memdump = &payload::memdump(programs)?;
     page::check()?;
     setup::apt(PACKAGES)?;
     let memory = Memory::make_up()?;
     let mib = memory.image_bytes() >> 20;
     for recipe in RECIPES {
         run::run(recipe, memdump, &memory).with_context(|| format!("recipe {}", recipe.name))?;
-        println!("recipe {}: {mib} MiB, equal SHA-256 at both ends", recipe.name);
+        say(format!("recipe {}: {mib} MiB, equal SHA-256 at both ends", recipe.name));
     }
     for case in failures::CASES {
         failures::run(case, memdump, &memory).with_context(|| case.name)?;
-        println!("{}: failed in one line, as it should", case.name);
+        say(format!("{}: failed in one line, as it should", case.name));
     }
     Ok(())
 }

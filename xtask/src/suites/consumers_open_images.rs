@@ -1,37 +1,28 @@
 //! Whether the programs that people open images with open ours, and find in them what is known of the guest. The programs
 //! themselves are in `consumers`; what lies in each page is the cells' affair.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
-use lab_guest::pattern::PAGE;
+use anyhow::{Context, Result, ensure};
 
-use crate::consumers::{self, Task, avml, crash, drgn, makedumpfile, volatility};
-use crate::converted::Tool;
-use crate::lab::guest::{DISK, Guest, PORT};
+use crate::consumers::{self, avml, drgn, makedumpfile, volatility};
+use crate::lab::guest::{DISK, Guest};
 use crate::lab::image::{By, Format, Image};
 use crate::lab::initramfs::Program;
 use crate::lab::kernel::Series;
 use crate::lab::machine::Machine;
 use crate::lab::payload;
-use crate::{command, setup};
+use crate::suites::opening::{with_crash, with_drgn, with_volatility};
+use crate::suites::tool::{Missing, Tool, same_pages};
+use crate::{command, scratch, setup};
 
 /// The longest that an image here may take to be read.
 const CONVERT_LIMIT: Duration = Duration::from_secs(180);
 
 /// What a LiME image is converted to for Volatility.
 const CONVERTED: &[&str] = &["avml", "elf", "padded"];
-
-/// Opens images of a guest of each series.
-pub(crate) fn run() -> Result<()> {
-    let programs = payload::build()?;
-    for series in [Series::V6_1, Series::V6_12] {
-        check(series, &programs)?.iter().for_each(|line| println!("{line}"));
-    }
-    Ok(())
-}
 
 /// Opens images of one guest of the series with every consumer; a line for each thing that was proved.
 pub(crate) fn check(series: Series, programs: &[Program]) -> Result<Vec<String>> {
@@ -43,13 +34,13 @@ pub(crate) fn check(series: Series, programs: &[Program]) -> Result<Vec<String>>
     // Volatility knows no kernels with five levels of page tables.
     let mut guest = Guest::boot(Machine::new(name, series, 1024).four_levels(), programs)?;
     let mut proved = vec![kit(&mut guest)?];
-    let elf = acquire(&mut guest, Format::Elf.name())?;
+    let elf = guest.acquire(Format::Elf.name())?;
     proved.push(with_drgn(&mut guest, "elf", &elf)?);
     proved.push(with_crash(&mut guest, "elf", &elf)?);
     proved.extend(kdump(&mut guest, &payload::memdump(programs)?)?);
     proved.push(with_volatility(&mut guest, "elf", &elf)?);
     guest.discard(&elf)?;
-    let lime = acquire(&mut guest, Format::Lime.name())?;
+    let lime = guest.acquire(Format::Lime.name())?;
     proved.push(with_avml(&lime)?);
     proved.push(with_volatility(&mut guest, "lime", &lime)?);
     proved.extend(converted_with_volatility(&guest.release, &lime, programs)?);
@@ -93,14 +84,6 @@ fn kit(guest: &mut Guest) -> Result<String> {
     ))
 }
 
-/// Takes the guest's memory in a format, into a file here.
-pub(crate) fn acquire(guest: &mut Guest, format: &str) -> Result<PathBuf> {
-    let image = guest.collect(format)?;
-    guest.demand(&format!("memdump --quiet --format {format} > {PORT}"))?;
-    guest.settle(&image)?;
-    Ok(image)
-}
-
 /// The rows of kdump: flattened through the port, put in order by makedumpfile, and as it is on the disk.
 fn kdump(guest: &mut Guest, memdump: &Path) -> Result<Vec<String>> {
     let (mut proved, mut read) = (Vec::new(), Vec::new());
@@ -114,7 +97,7 @@ fn kdump(guest: &mut Guest, memdump: &Path) -> Result<Vec<String>> {
         Ok(proved)
     };
     for format in ["kdump", "kdump-zlib", "kdump-snappy"] {
-        let flattened = acquire(guest, format)?;
+        let flattened = guest.acquire(format)?;
         let what = format!("{format}, flattened,");
         proved.extend(open(guest, &what, &flattened)?);
         let ordered = flattened.with_extension("ordered");
@@ -188,88 +171,15 @@ fn with_pages(memdump: &Path, flattened: &Path, ordered: &Path) -> Result<drgn::
     Ok(found)
 }
 
-/// drgn finds the kernel's release and the tasks that run in the guest.
-pub(crate) fn with_drgn(guest: &mut Guest, what: &str, image: &Path) -> Result<String> {
-    let found = drgn::open(image, &consumers::vmlinux(&guest.release)?)?;
-    ensure!(found.release == guest.release, "drgn finds the release {}", found.release);
-    let known = has_tasks("drgn", guest, &found.tasks)?;
-    let count = found.tasks.len();
-    Ok(format!(
-        "drgn opens {what} of {}: {count} tasks, the {known} known ones among them",
-        found.release
-    ))
-}
-
-/// crash opens what it is new enough for: 8.0 gives up on Linux 6.12 whoever wrote the image.
-pub(crate) fn with_crash(guest: &mut Guest, what: &str, image: &Path) -> Result<String> {
-    let release = guest.release.clone();
-    match crash::open(image, &consumers::vmlinux(&release)?)? {
-        crash::Outcome::Opened(session) => {
-            ensure!(session.release == release, "crash finds the release {}", session.release);
-            let modules = guest.demand("busybox cut -d ' ' -f 1 /proc/modules")?;
-            for module in modules.lines() {
-                let is_there = session.modules.iter().any(|found| found == module);
-                ensure!(is_there, "crash does not find the module {module}: {:?}", session.modules);
-            }
-            ensure!(!session.backtrace.is_empty(), "crash prints no backtrace");
-            Ok(format!(
-                "crash opens {what} of {release}: {} tasks, all {} modules, a backtrace of {} frames",
-                session.tasks.len(),
-                modules.lines().count(),
-                session.backtrace.len()
-            ))
-        }
-        crash::Outcome::GaveUp { said } if release.starts_with("6.12") => {
-            let theirs = guest.hypervisor_dump();
-            guest.dump(&theirs)?;
-            let theirs_too = crash::open(&theirs, &consumers::vmlinux(&release)?)?;
-            guest.discard(&theirs)?;
-            match theirs_too {
-                crash::Outcome::GaveUp { .. } => Ok(format!(
-                    "crash is too old for {release}: it gives up on QEMU's own dump as well"
-                )),
-                crash::Outcome::Opened(_) => {
-                    bail!("crash opens QEMU's dump of {release} and not ours: {said}")
-                }
-            }
-        }
-        crash::Outcome::GaveUp { said } => bail!("crash gives up on {release}: {said}"),
-    }
-}
-
 /// AVML reads every byte of every range of our LiME image.
 fn with_avml(lime: &Path) -> Result<String> {
     let output = lime.with_extension("by-avml");
     avml::lime_to_padded(lime, &output)?;
     let ours = Image::open(lime, Format::Lime, By::Physical, "", false)?;
     let theirs = Image::open(&output, Format::Padded, By::Physical, "", false)?;
-    let mut pages = 0;
-    let (mut left, mut right) = (vec![0; PAGE], vec![0; PAGE]);
-    for address in ours.ranges().flat_map(|range| range.clone().step_by(PAGE)) {
-        ensure!(ours.read(address, &mut left)?, "our image has no page at {address:#x}");
-        ensure!(theirs.read(address, &mut right)?, "AVML's has no page at {address:#x}");
-        ensure!(left == right, "AVML reads another page at {address:#x}");
-        pages += 1;
-    }
+    let pages = same_pages(&ours, &theirs, Missing::Wrong).context("AVML's padded image")?;
     std::fs::remove_file(&output).with_context(|| format!("remove {}", output.display()))?;
     Ok(format!("AVML converts lime: all {pages} pages equal"))
-}
-
-/// Volatility lists the processes that run in the guest. Without symbol files for the kernel it cannot.
-pub(crate) fn with_volatility(guest: &mut Guest, format: &str, image: &Path) -> Result<String> {
-    let release = guest.release.clone();
-    let Some(symbols) = volatility::Symbols::find(&release)? else {
-        return Ok(format!(
-            "Volatility 3 NOT run on {format} of {release}, there is no symbol file for it: {}",
-            volatility::Symbols::ADVICE
-        ));
-    };
-    let found = volatility::processes(image, &symbols)?;
-    let known = has_tasks("Volatility", guest, &found)?;
-    Ok(format!(
-        "Volatility 3 linux.pslist on {format} of {release}: {} processes, the {known} known ones among them",
-        found.len()
-    ))
 }
 
 /// What was taken once and converted is the same memory in every format: Volatility lists the same processes.
@@ -280,7 +190,7 @@ fn converted_with_volatility(
 ) -> Result<Option<String>> {
     // That there is none was said of the image itself.
     let Some(symbols) = volatility::Symbols::find(release)? else { return Ok(None) };
-    let folder = tempfile::tempdir()?;
+    let folder = scratch::on_disk()?;
     let tool = Tool::new(programs, folder.path())?;
     let wanted = volatility::processes(lime, &symbols)?;
     for format in CONVERTED {
@@ -298,37 +208,4 @@ fn converted_with_volatility(
         wanted.len(),
         CONVERTED.join(", ")
     )))
-}
-
-/// Tasks that live as long as the machine and keep their names.
-const LASTING: &[&str] =
-    &["lab-guest", "kthreadd", "kswapd0", "rcu_preempt", "khungtaskd", "kdevtmpfs"];
-
-/// Holds the tasks that were found against the lasting ones of the guest; how many those are.
-fn has_tasks(who: &str, guest: &mut Guest, found: &[Task]) -> Result<usize> {
-    has_all(who, &lasting(guest)?, found)
-}
-
-/// The lasting tasks of the guest.
-pub(crate) fn lasting(guest: &mut Guest) -> Result<Vec<Task>> {
-    let list = "for p in /proc/[0-9]*; do echo ${p#/proc/} $(busybox cat $p/comm); done";
-    let listed = guest.demand(list)?;
-    let mut known = Vec::new();
-    for line in listed.lines() {
-        let Some((pid, comm)) = line.split_once(' ') else { continue };
-        if LASTING.contains(&comm) {
-            let pid = pid.parse().context("a number of a process")?;
-            known.push(Task { pid, comm: comm.to_owned() });
-        }
-    }
-    ensure!(known.len() >= 4, "the guest runs only {listed}");
-    Ok(known)
-}
-
-/// Holds the tasks that were found against those that are known; how many those are.
-pub(crate) fn has_all(who: &str, known: &[Task], found: &[Task]) -> Result<usize> {
-    for task in known {
-        ensure!(found.contains(task), "{who} does not find {task:?}: {found:?}");
-    }
-    Ok(known.len())
 }

@@ -2,9 +2,9 @@
 //! a container, and a disk that is full. What a core holds is asked of gdb.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::command;
-use crate::command::Finished;
+use crate::command::{self, Finished};
+use crate::scratch;
 
 const LIMIT: Duration = Duration::from_secs(120);
 const PAGE: u64 = 4096;
@@ -212,11 +212,13 @@ fn many_mappings(bench: &Bench) -> Result<String> {
 }
 
 fn swapped(bench: &Bench) -> Result<String> {
-    let file = bench.folder.join("swap");
+    // Not every file system can be swapped to: tmpfs, which /tmp may be, cannot.
+    let folder = scratch::on_disk()?;
+    let file = folder.path().join("swap");
     let size = fs::File::options().write(true).create_new(true).open(&file)?;
     // Blocks, not holes: the kernel does not swap into those.
     rustix::fs::fallocate(&size, rustix::fs::FallocateFlags::empty(), 0, 128 << 20)?;
-    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    fs::set_permissions(&file, Permissions::from_mode(0o600))?;
     command::run(Command::new("mkswap").arg(&file), LIMIT)?;
     command::run(Command::new("swapon").arg(&file), LIMIT).context("swap, which needs root")?;
     let mut off = Command::new("swapoff");
@@ -243,8 +245,13 @@ fn swapped(bench: &Bench) -> Result<String> {
 
 fn other_user(bench: &Bench) -> Result<String> {
     let target = bench.start("plain")?;
+    let folder = bench.program.parent().context("a folder")?;
+    fs::set_permissions(folder, Permissions::from_mode(0o755))?;
+    // The workspace may be where nobody may not look, such as root's home.
+    let memdump = folder.join("memdump");
+    fs::copy(&bench.memdump, &memdump).context("copy the command")?;
     let mut refused = Command::new("setpriv");
-    refused.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"]).arg(&bench.memdump);
+    refused.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"]).arg(&memdump);
     let done = command::finish(refused.args(["process", &target.pid(), "-o", "/dev/null"]), LIMIT)?;
     ensure!(done.status.code() == Some(1), "{}: {}", done.status, done.stderr);
     let said = done.stderr.trim();
@@ -252,10 +259,6 @@ fn other_user(bench: &Bench) -> Result<String> {
 
     let mut theirs = Command::new("setpriv");
     theirs.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"]).arg(&bench.program);
-    fs::set_permissions(
-        bench.program.parent().context("a folder")?,
-        std::os::unix::fs::PermissionsExt::from_mode(0o755),
-    )?;
     let target = Target::start(&mut theirs)?;
     bench.dump_ending(0, &[&target.pid(), "--pause", "snapshot"])?;
     let metadata = fs::metadata(bench.core())?;

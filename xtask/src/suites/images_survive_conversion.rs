@@ -1,27 +1,24 @@
 //! Conversions of real images, by the command on this machine: the hypervisor's own dump through every format and back, AVML's images
 //! and ours through each other's hands, and an image that leaves out what nobody needs.
 //!
-//! Whether programs open what the guest itself wrote is the matter of `opened`.
+//! Whether programs open what the guest itself wrote is the matter of `consumers_open_images`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use lab_guest::pattern::PAGE;
 
 use crate::consumers::{avml, makedumpfile};
-use crate::lab::guest::{Guest, PORT};
+use crate::lab::guest::Guest;
 use crate::lab::image::{By, Format, Image};
 use crate::lab::initramfs::Program;
 use crate::lab::kernel::Series;
 use crate::lab::machine::Machine;
-use crate::lab::payload;
-use crate::opened::{acquire, with_crash, with_drgn, with_volatility};
-use crate::{command, setup};
+use crate::suites::opening::{with_crash, with_drgn, with_volatility};
+use crate::suites::tool::{Missing, Tool, same_pages};
+use crate::{scratch, setup};
 
-const LIMIT: Duration = Duration::from_secs(300);
 /// What the hypervisor's dump is led through; `padded` does not say where RAM is.
 const FORMATS: &[&str] = &["lime", "avml", "elf", "kdump", "kdump-zlib", "kdump-snappy", "padded"];
 /// What else every QEMU writes a dump in. Others it may have been built without.
@@ -31,52 +28,23 @@ const LESS: &str = "--exclude free,zero,cache,user";
 /// RAM of the guest, in MiB.
 const RAM: u64 = 512;
 
-/// `cargo xtask converted`.
-pub(crate) fn run() -> Result<()> {
-    check(&payload::build()?)?.iter().for_each(|line| println!("{line}"));
-    Ok(())
-}
-
 /// Converts images of one guest; a line for each thing that was proved.
 pub(crate) fn check(programs: &[Program]) -> Result<Vec<String>> {
     setup::apt(&["qemu-system-x86"])?;
     let machine = Machine::new("6.1-converted", Series::V6_1, RAM).four_levels();
     let mut guest = Guest::boot(machine, programs)?;
-    let folder = tempfile::tempdir()?;
+    let folder = scratch::on_disk()?;
     let tool = Tool::new(programs, folder.path())?;
     let mut proved = tool.through_every_format(&mut guest)?;
     proved.push(tool.of_the_hypervisor(&mut guest)?);
-    let lime = acquire(&mut guest, Format::Lime.name())?;
+    let lime = guest.acquire(Format::Lime.name())?;
     proved.extend(tool.with_avml(&lime)?);
     guest.discard(&lime)?;
     proved.extend(tool.with_less(&mut guest)?);
     Ok(proved)
 }
 
-/// The command, and where its images go.
-pub(crate) struct Tool {
-    pub(crate) memdump: PathBuf,
-    folder: PathBuf,
-}
-
 impl Tool {
-    pub(crate) fn new(programs: &[Program], folder: &Path) -> Result<Self> {
-        Ok(Self { memdump: payload::memdump(programs)?, folder: folder.into() })
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
-    }
-
-    /// Converts an image to one that is called `to`.
-    pub(crate) fn convert(&self, from: &Path, to: &str, arguments: &[&str]) -> Result<PathBuf> {
-        let to = self.path(to);
-        let mut convert = Command::new(&self.memdump);
-        convert.args(["convert", "--quiet", "--overwrite"]).arg(from).arg(&to).args(arguments);
-        command::run(&mut convert, LIMIT)?;
-        Ok(to)
-    }
-
     fn through_every_format(&self, guest: &mut Guest) -> Result<Vec<String>> {
         let truth = guest.hypervisor_dump();
         guest.dump(&truth)?;
@@ -154,10 +122,8 @@ impl Tool {
     /// A kdump without what nobody needs is small, and has all that debuggers look for: taken so, and made of a whole image, of
     /// which makedumpfile makes the same.
     fn with_less(&self, guest: &mut Guest) -> Result<Vec<String>> {
-        let taken = guest.collect("less")?;
-        guest.demand(&format!("memdump --quiet {LESS} --format kdump > {PORT}"))?;
-        guest.settle(&taken)?;
-        let whole = acquire(guest, Format::Elf.name())?;
+        let taken = guest.acquire_with("less", &format!("{LESS} --format kdump"))?;
+        let whole = guest.acquire(Format::Elf.name())?;
         let arguments: Vec<&str> = LESS.split(' ').collect();
         let converted = self.convert(&whole, "less.kdump", &arguments)?;
         let peer = self.path("peer.kdump");
@@ -188,9 +154,7 @@ impl Tool {
 
     /// A LiME image that is taken without what nobody needs is as small, and has as much.
     fn with_less_of_lime(&self, guest: &mut Guest) -> Result<String> {
-        let taken = guest.collect("less.lime")?;
-        guest.demand(&format!("memdump --quiet {LESS} --format lime > {PORT}"))?;
-        guest.settle(&taken)?;
+        let taken = guest.acquire_with("less.lime", &format!("{LESS} --format lime"))?;
         let share = fs::metadata(&taken)?.len() as f64 / (RAM << 20) as f64;
         ensure!(share < 0.25, "the file has {share:.2} of RAM");
         let opened = with_volatility(guest, "lime taken without them", &taken)?;
@@ -220,36 +184,4 @@ impl Tool {
         proved.push(with_crash(guest, "elf with gaps", &elf)?);
         Ok(proved)
     }
-
-    /// How much memory an image has.
-    pub(crate) fn present(&self, image: &Path) -> Result<u64> {
-        let mut info = Command::new(&self.memdump);
-        let said = command::run(info.args(["info", "--json"]).arg(image), LIMIT)?;
-        let said: serde_json::Value = serde_json::from_str(&said)?;
-        said["present"].as_u64().context("info does not say how much is present")
-    }
-}
-
-/// What a page is that is in the first image and not in the second.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Missing {
-    Wrong,
-    /// Right when it holds zeros.
-    Zero,
-}
-
-/// Compares every page of `wanted`; how many there are.
-pub(crate) fn same_pages(wanted: &Image, found: &Image, missing: Missing) -> Result<u64> {
-    let mut pages = 0;
-    let (mut left, mut right) = (vec![0; PAGE], vec![0; PAGE]);
-    for address in wanted.ranges().flat_map(|range| range.clone().step_by(PAGE)) {
-        ensure!(wanted.read(address, &mut left)?, "there is no page at {address:#x}");
-        if !found.read(address, &mut right).context("read the second image")? {
-            right.fill(0);
-            ensure!(missing == Missing::Zero, "the page at {address:#x} is missing");
-        }
-        ensure!(left == right, "the page at {address:#x} is another");
-        pages += 1;
-    }
-    Ok(pages)
 }

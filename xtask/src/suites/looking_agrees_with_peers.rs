@@ -21,8 +21,7 @@ use crate::lab::kernel::Series;
 use crate::lab::machine::Machine;
 use crate::lab::payload;
 use crate::lab::view::symbols;
-use crate::opened::acquire;
-use crate::setup;
+use crate::{scratch, setup};
 
 /// The longest that a program may take.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -55,19 +54,13 @@ const EXPRESSIONS: &[&str] = &[
     r"/(lib|bin)/[a-z0-9_./-]{3,200}",
 ];
 
-/// `cargo xtask looked`.
-pub(crate) fn run() -> Result<()> {
-    check(&payload::build()?)?.iter().for_each(|line| println!("{line}"));
-    Ok(())
-}
-
 /// Looks into the memory of one guest; a line for each thing that was proved.
 pub(crate) fn check(programs: &[Program]) -> Result<Vec<String>> {
     setup::apt(&["binutils", "bsdextrautils", "qemu-system-x86", "ripgrep"])?;
     let mut guest = Guest::boot(Machine::new("6.1-looked", Series::V6_1, RAM), programs)?;
     let mut proved = live(&mut guest)?;
-    let image = acquire(&mut guest, Format::Lime.name())?;
-    let folder = tempfile::tempdir()?;
+    let image = guest.acquire(Format::Lime.name())?;
+    let folder = scratch::on_disk()?;
     let seen = Seen::of(image, payload::memdump(programs)?, folder.path())?;
     proved.extend(seen.strings()?);
     proved.push(seen.hexdump()?);
