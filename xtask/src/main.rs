@@ -26,6 +26,8 @@ use test::Tier;
 enum Task {
     /// See it work: a virtual machine is dumped, and the image proved right
     Demo,
+    /// Install the programs that `cargo test` calls
+    Setup,
     /// Run every test, with all the set-up that it needs: most of an hour
     Test {
         /// Leave out what needs a virtual machine: some minutes
@@ -68,6 +70,7 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Task::parse() {
         Task::Demo => demo::run(),
+        Task::Setup => setup::programs_of_tests(),
         Task::Test { quick: true } => test::run(Tier::Quick),
         Task::Test { quick: false } => test::run(Tier::Full),
         Task::Vm(task) => vm::run(task),
