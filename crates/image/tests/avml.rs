@@ -1,7 +1,5 @@
 //! AVML's records: held against streams that snappy itself makes and reads, and against noise.
 
-mod laid_out;
-
 use std::io::{Read, Write};
 use std::sync::Arc;
 

@@ -1,8 +1,6 @@
 //! kdump, held against files that are laid out here by hand: nothing here is shared with the format's
 //! own code.
 
-mod laid_out;
-
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::Arc;

@@ -6,8 +6,8 @@ use memdump_image::codec::CODECS;
 use memdump_image::format::{self, Format, FormatError, OpenError, OpenMode};
 use memdump_image::{Cause, ReadAt, ReadError};
 
-use crate::laid_out::*;
 use crate::samples::*;
+use laid_out::*;
 
 #[test]
 fn what_is_cut_short_is_an_error_that_names_format_place_and_field() {

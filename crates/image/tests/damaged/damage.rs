@@ -5,8 +5,8 @@ use std::sync::Arc;
 use memdump_image::format::{self, OpenMode};
 use memdump_image::{Cause, ReadError};
 
-use crate::laid_out::*;
 use crate::samples::*;
+use laid_out::*;
 
 #[test]
 fn a_damaged_header_costs_one_record() {

@@ -9,8 +9,8 @@ use memdump_image::codec::CODECS;
 use memdump_image::format::{self, FORMATS, Format, OpenMode};
 use proptest::prelude::*;
 
-use crate::laid_out::*;
 use crate::samples::*;
+use laid_out::*;
 
 /// A file that counts what is read of it.
 struct Counted(Vec<u8>, AtomicU64);

@@ -4,6 +4,4 @@
 mod cut;
 mod damage;
 mod hostile;
-#[path = "../laid_out/mod.rs"]
-mod laid_out;
 mod samples;

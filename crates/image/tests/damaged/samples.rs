@@ -6,7 +6,7 @@ use std::sync::Arc;
 use memdump_image::format::{self, FORMATS, Format, Image, OpenError, OpenMode};
 use memdump_image::{AddressSpace, Cause, Extent, Presence, ReadError};
 
-use crate::laid_out::{
+use laid_out::{
     Head, Laid, Load, PAGE, ZLIB, avml_record, elf, elf_note, lay_out, lime_record, noise_page,
     process_note, text_page,
 };

@@ -1,12 +1,16 @@
-//! Images that are laid out by hand, for several tests: none of the code under test has a part in them.
-
-#![allow(dead_code, unreachable_pub, reason = "each test takes what it needs of it")]
+//! Images that are laid out by hand, for tests and for fuzzing to begin with: none of the code under test has a part in them, so
+//! that a mistake that a writer and its reader share is not one here.
+//!
+//! # Panics
+//! Everything here panics where a codec fails, which in memory none does.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 
+/// The page size, in bytes.
 pub const PAGE: usize = 4096;
 
+/// The header of a record of LiME or AVML. `last` is the last address, inclusive.
 pub fn record_header(magic: &[u8], version: u32, first: u64, last: u64) -> Vec<u8> {
     let mut header = magic.to_vec();
     header.extend(version.to_le_bytes());
@@ -16,7 +20,7 @@ pub fn record_header(magic: &[u8], version: u32, first: u64, last: u64) -> Vec<u
     header
 }
 
-/// A record as AVML makes one.
+/// A record as AVML makes one: a header, a snappy stream, its length.
 pub fn avml_record(addr: u64, memory: &[u8]) -> Vec<u8> {
     let mut encoder = snap::write::FrameEncoder::new(Vec::new());
     encoder.write_all(memory).unwrap();
@@ -34,6 +38,7 @@ pub fn lime_record(addr: u64, memory: &[u8]) -> Vec<u8> {
     [header, memory.to_vec()].concat()
 }
 
+/// An ELF note, padded to words.
 pub fn elf_note(name: &str, kind: u32, descriptor: &[u8]) -> Vec<u8> {
     let mut note = Vec::new();
     for word in [name.len() as u32 + 1, descriptor.len() as u32, kind] {
@@ -53,11 +58,14 @@ pub fn process_note() -> Vec<u8> {
     elf_note("CORE", 3, &info)
 }
 
-/// A PT_LOAD of an ELF core: addresses, and how many bytes it says and has.
+/// A PT_LOAD of an ELF core.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
+    /// The virtual address.
     pub vaddr: u64,
+    /// The physical address.
     pub paddr: u64,
+    /// The size that the header claims, in bytes.
     pub size: u64,
 }
 
@@ -113,11 +121,16 @@ pub fn packed(codec: &str, bytes: &[u8]) -> Vec<u8> {
 
 /// A kdump file in records that say where their bytes belong, of `piece` bytes each.
 pub fn flattened(file: &[u8], piece: usize) -> Vec<u8> {
+    flattened_records(file.chunks(piece).enumerate().map(|(index, bytes)| (index * piece, bytes)))
+}
+
+/// The same of records in any order: the offset of each, and its bytes.
+pub fn flattened_records<'a>(records: impl IntoIterator<Item = (usize, &'a [u8])>) -> Vec<u8> {
     let mut flattened = b"makedumpfile\0\0\0\0".to_vec();
     flattened.extend([1_u64.to_be_bytes(); 2].concat());
     flattened.resize(4096, 0);
-    for (index, bytes) in file.chunks(piece).enumerate() {
-        flattened.extend(((index * piece) as u64).to_be_bytes());
+    for (offset, bytes) in records {
+        flattened.extend((offset as u64).to_be_bytes());
         flattened.extend((bytes.len() as u64).to_be_bytes());
         flattened.extend(bytes);
     }
@@ -141,12 +154,12 @@ pub fn split(head: &Head, pages: &BTreeMap<u64, Laid>, ends: &[u64]) -> Vec<Vec<
     starts.zip(ends).map(part).collect()
 }
 
-/// A page that shrinks, another one for each number.
+/// A page that shrinks when it is packed, another one for each number.
 pub fn text_page(number: u64) -> Vec<u8> {
     (0..PAGE as u64).map(|i| (i / 9 * (number + 1)) as u8).collect()
 }
 
-/// A page that does not.
+/// A page that does not shrink, another one for each number.
 pub fn noise_page(number: u64) -> Vec<u8> {
     let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let byte = || {
@@ -156,12 +169,18 @@ pub fn noise_page(number: u64) -> Vec<u8> {
     std::iter::repeat_with(byte).take(PAGE).collect()
 }
 
+/// The flags of a page that is not packed.
 pub const STORED: u32 = 0;
+/// The flag of a page that zlib packed.
 pub const ZLIB: u32 = 1;
+/// The flag of a page that LZO1X packed.
 pub const LZO: u32 = 2;
+/// The flag of a page that snappy packed.
 pub const SNAPPY: u32 = 4;
+/// The flag of a page that Zstandard packed.
 pub const ZSTD: u32 = 0x20;
 
+/// A page as kdump packs it, by its flags.
 pub fn pack(flags: u32, page: &[u8]) -> Vec<u8> {
     match flags {
         ZLIB => {
@@ -178,33 +197,38 @@ pub fn pack(flags: u32, page: &[u8]) -> Vec<u8> {
     }
 }
 
-/// What a file laid out by hand has of a page.
-#[derive(Clone)]
+/// A page of a kdump file.
+#[derive(Clone, Debug)]
 pub enum Laid {
     /// Set in the first bitmap only.
     RamOnly,
     /// A descriptor of zeros.
     Lost,
-    /// Packed so.
+    /// Packed as the flags say.
     Page(u32, Vec<u8>),
 }
 
-/// What the headers of a file laid out by hand say.
+/// The headers of a kdump file.
+#[derive(Clone, Debug)]
 pub struct Head {
+    /// The version of the header, 1 to 6.
     pub version: u32,
+    /// The flags of the dump: how its pages are packed.
     pub status: u32,
+    /// The ELF notes, from version 4 on.
     pub notes: Vec<u8>,
-    /// Where VMCOREINFO is in the notes, and its length.
+    /// The offset of VMCOREINFO's text in the notes, and its length.
     pub vmcoreinfo: (u64, u64),
 }
 
 impl Head {
+    /// Headers of this version without notes.
     pub fn plain(version: u32) -> Self {
         Self { version, status: 0, notes: Vec::new(), vmcoreinfo: (0, 0) }
     }
 }
 
-/// Lays a file out: pages of zeros share the first one's place; data in the order of the pages.
+/// Lays a kdump file out, by page frame numbers: pages of zeros share the first one's place; data in the order of the pages.
 pub fn lay_out(head: &Head, pages: &BTreeMap<u64, Laid>) -> Vec<u8> {
     lay_out_part(head, pages, &|_| true)
 }
@@ -288,7 +312,7 @@ fn lay_out_part(
     [file, table, data].concat()
 }
 
-/// A file of everything that there is, in one codec.
+/// A page of each sort, in one codec.
 pub fn sample(flags: u32) -> BTreeMap<u64, Laid> {
     BTreeMap::from([
         (1, Laid::Page(flags, text_page(1))),
