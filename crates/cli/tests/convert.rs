@@ -36,7 +36,7 @@ fn memory(start: u64, end: u64) -> Vec<u8> {
 }
 
 fn lime(ranges: &[(u64, u64)]) -> Vec<u8> {
-    ranges.iter().flat_map(|&(start, end)| support::lime(start, &memory(start, end))).collect()
+    support::lime_image(ranges, memory)
 }
 
 struct Images(TempDir);

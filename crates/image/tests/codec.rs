@@ -1,8 +1,9 @@
 //! Compression of whole images: unpacked by the plain decoders of each kind, and read at random.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::sync::Arc;
 
+use laid_out::packed;
 use memdump_image::codec::{CODECS, Codec, unpacked};
 use memdump_image::{Output, ReadAt};
 use proptest::prelude::*;
@@ -41,25 +42,6 @@ fn unpack(codec: &Codec, packed: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The same bytes as one stream, as the usual programs make it.
-fn plain(codec: &Codec, bytes: &[u8]) -> Vec<u8> {
-    match codec.name {
-        "zstd" => zstd::encode_all(bytes, 1).unwrap(),
-        "gzip" => {
-            let mut encoder =
-                flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-            encoder.write_all(bytes).unwrap();
-            encoder.finish().unwrap()
-        }
-        "lz4" => {
-            let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
-            encoder.write_all(bytes).unwrap();
-            encoder.finish().unwrap()
-        }
-        other => panic!("{other}"),
-    }
-}
-
 fn all_of(file: &dyn ReadAt) -> Vec<u8> {
     let mut bytes = vec![0; file.size().unwrap() as usize];
     file.read_exact_at(0, &mut bytes).unwrap();
@@ -85,7 +67,7 @@ fn one_stream_is_read_backwards_too() {
     // More than is kept of it.
     let bytes = sample(28 << 20);
     for codec in CODECS {
-        let (_, file) = unpacked(Arc::new(plain(codec, &bytes))).unwrap();
+        let (_, file) = unpacked(Arc::new(packed(codec.name, &bytes))).unwrap();
         assert_eq!(file.size().unwrap(), bytes.len() as u64, "{}", codec.name);
         for at in [27 << 20, 5, 20 << 20, (28 << 20) - 3, 0] {
             let mut found = vec![0; 3];
@@ -113,7 +95,7 @@ fn damage_is_an_error_and_costs_one_frame() {
 fn what_is_cut_short_is_an_error() {
     let bytes = sample(100_000);
     for codec in CODECS {
-        let packed = plain(codec, &bytes);
+        let packed = packed(codec.name, &bytes);
         for len in (8..packed.len() - 1).step_by(packed.len() / 50 + 1) {
             let (_, file) = unpacked(Arc::new(packed[..len].to_vec())).unwrap();
             let mut found = vec![0; bytes.len()];

@@ -71,7 +71,21 @@ pub struct Load {
 
 /// An ELF core: headers, notes, then the memory of each segment in turn.
 pub fn elf(notes: &[u8], loads: &[(Load, &[u8])]) -> Vec<u8> {
-    let count = loads.len() + 1;
+    let mut at = (64 + 56 * (loads.len() + 1) + notes.len()) as u64;
+    let mut segments = Vec::new();
+    for (load, memory) in loads {
+        segments.push([at, load.vaddr, load.paddr, load.size]);
+        at += memory.len() as u64;
+    }
+    let mut file = elf_head(notes, &segments);
+    loads.iter().for_each(|(_, memory)| file.extend(*memory));
+    file
+}
+
+/// The headers and notes of an ELF core whose memory is anywhere in the file: offset, virtual address, physical address and size of
+/// each segment.
+pub fn elf_head(notes: &[u8], segments: &[[u64; 4]]) -> Vec<u8> {
+    let count = segments.len() + 1;
     let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
     file.extend([4, 0, 62, 0, 1, 0, 0, 0]); // ET_CORE, EM_X86_64
     for word in [0_u64, 64, 0] {
@@ -81,22 +95,16 @@ pub fn elf(notes: &[u8], loads: &[(Load, &[u8])]) -> Vec<u8> {
     for half in [64_u16, 56, count as u16, 64, 0, 0] {
         file.extend(half.to_le_bytes());
     }
-    let mut header = |kind: u32, offset: usize, (vaddr, paddr): (u64, u64), len: u64| {
+    let mut header = |kind: u32, [offset, vaddr, paddr, len]: [u64; 4]| {
         file.extend(kind.to_le_bytes());
         file.extend(7_u32.to_le_bytes());
-        for word in [offset as u64, vaddr, paddr, len, len, 0] {
+        for word in [offset, vaddr, paddr, len, len, 0] {
             file.extend(word.to_le_bytes());
         }
     };
-    let notes_at = 64 + 56 * count;
-    header(4, notes_at, (0, 0), notes.len() as u64);
-    let mut at = notes_at + notes.len();
-    for (load, memory) in loads {
-        header(1, at, (load.vaddr, load.paddr), load.size);
-        at += memory.len();
-    }
+    header(4, [64 + 56 * count as u64, 0, 0, notes.len() as u64]);
+    segments.iter().for_each(|&segment| header(1, segment));
     file.extend(notes);
-    loads.iter().for_each(|(_, memory)| file.extend(*memory));
     file
 }
 

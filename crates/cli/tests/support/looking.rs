@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+pub(crate) use laid_out::lime_record as lime;
 use programs::started;
 use tempfile::TempDir;
 
@@ -132,15 +133,10 @@ fn misleading() -> Vec<u8> {
     bytes
 }
 
-/// A range of memory as LiME writes it: magic, version, first and last address, eight bytes that are reserved.
-pub(crate) fn lime(start: u64, bytes: &[u8]) -> Vec<u8> {
-    let mut record = 0x4c69_4d45_u32.to_le_bytes().to_vec();
-    record.extend(1_u32.to_le_bytes());
-    record.extend(start.to_le_bytes());
-    record.extend((start + bytes.len() as u64 - 1).to_le_bytes());
-    record.extend([0; 8]);
-    record.extend(bytes);
-    record
+#[allow(dead_code)]
+/// A LiME image of these ranges of addresses, first and one beyond, with `memory` in them.
+pub(crate) fn lime_image(ranges: &[(u64, u64)], memory: fn(u64, u64) -> Vec<u8>) -> Vec<u8> {
+    ranges.iter().flat_map(|&(start, end)| lime(start, &memory(start, end))).collect()
 }
 
 pub(crate) fn memdump() -> Command {

@@ -50,40 +50,16 @@ impl Machine {
         let machine = Self { folder: tempfile::tempdir().unwrap() };
         fs::create_dir(machine.path("proc")).unwrap();
         let offset_of = |phys: u64| 0x2000 + phys;
-        let note = b"OSRELEASE=6.1.0-made-up\nPAGESIZE=4096\n";
-        let mut segments: Vec<[u64; 5]> = vec![
-            // offset, vaddr, paddr, filesz, memsz: the kernel's text is an alias of RAM.
-            [offset_of(0x20_0000), TEXT, 0x20_0000, 0x10_0000, 0x10_0000],
-            [0x2000, 0xffff_c900_0000_0000, u64::MAX, 1 << 45, 1 << 45],
+        let mut segments = vec![
+            // Offset, virtual address, physical address, size. The kernel's text is an alias of RAM.
+            [offset_of(0x20_0000), TEXT, 0x20_0000, 0x10_0000],
+            [0x2000, 0xffff_c900_0000_0000, u64::MAX, 1 << 45],
         ];
         for (start, end) in RAM {
-            segments.push([offset_of(start), DIRECT_MAP + start, start, end - start, end - start]);
+            segments.push([offset_of(start), DIRECT_MAP + start, start, end - start]);
         }
-        let count = segments.len() as u64 + 1;
-        let mut head = Vec::new();
-        head.extend(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
-        head.extend([4, 0, 62, 0, 1, 0, 0, 0]);
-        for word in [0_u64, 64, 0] {
-            head.extend(word.to_le_bytes());
-        }
-        head.extend([0, 0, 0, 0, 64, 0, 56, 0, count as u8, 0, 0, 0, 0, 0, 0, 0]);
-        let note_at = 64 + 56 * count;
-        let note_len = 12 + 12 + note.len().next_multiple_of(4) as u64;
-        let mut header = |kind: u32, words: [u64; 5]| {
-            head.extend(kind.to_le_bytes());
-            head.extend(7_u32.to_le_bytes());
-            for word in words.into_iter().chain([0]) {
-                head.extend(word.to_le_bytes());
-            }
-        };
-        header(4, [note_at, 0, 0, note_len, 0]);
-        segments.iter().for_each(|segment| header(1, *segment));
-        for word in [11_u32, note.len() as u32, 0] {
-            head.extend(word.to_le_bytes());
-        }
-        head.extend(b"VMCOREINFO\0\0");
-        head.extend(note);
-        head.resize((note_at + note_len) as usize, 0);
+        let note = laid_out::elf_note("VMCOREINFO", 0, b"OSRELEASE=6.1.0-made-up\nPAGESIZE=4096\n");
+        let head = laid_out::elf_head(&note, &segments);
 
         let kcore = fs::File::create(machine.kcore()).unwrap();
         kcore.write_all_at(&head, 0).unwrap();

@@ -39,7 +39,7 @@ impl Memory {
         let (mut noise, mut at) = (Noise(1), DATA);
         kcore.write_all_at(&headers(), 0)?;
         for (start, end) in RAM {
-            lime.write_all(&lime_header(start, end))?;
+            lime.write_all(&laid_out::record_header(b"EMiL", 1, start, end - 1))?;
             for address in (start..end).step_by(PAGE) {
                 let page = noise.page();
                 kcore.write_all_at(&page, at + (address - start))?;
@@ -86,27 +86,9 @@ impl Noise {
     }
 }
 
-/// LiME v1: magic, version, first address, last address, zero.
-fn lime_header(start: u64, end: u64) -> [u8; 32] {
-    let mut header = [0; 32];
-    header[..4].copy_from_slice(b"EMiL");
-    header[4..8].copy_from_slice(&1_u32.to_le_bytes());
-    header[8..16].copy_from_slice(&start.to_le_bytes());
-    header[16..24].copy_from_slice(&(end - 1).to_le_bytes());
-    header
-}
-
-/// The ELF header, the program headers and the note of a kcore of Linux 6.1 (`fs/proc/kcore.c`).
+/// The headers and the note of a kcore of Linux 6.1 (`fs/proc/kcore.c`).
 fn headers() -> Vec<u8> {
-    let vmcoreinfo = b"OSRELEASE=6.1.0-made-up\nPAGESIZE=4096\n";
-    let mut note = Vec::new();
-    for word in [11, vmcoreinfo.len() as u32, 0] {
-        note.extend(word.to_le_bytes());
-    }
-    note.extend(b"VMCOREINFO\0\0");
-    note.extend(vmcoreinfo);
-    note.resize(note.len().next_multiple_of(4), 0);
-
+    let note = laid_out::elf_note("VMCOREINFO", 0, b"OSRELEASE=6.1.0-made-up\nPAGESIZE=4096\n");
     // Offset, virtual address, physical address, size. Text is an alias of RAM, vmalloc stands for what no RAM is behind.
     let text = [DATA + (RAM[0].1 - RAM[0].0), 0xffff_ffff_8100_0000, RAM[1].0, 0x10_0000];
     let vmalloc = [DATA, 0xffff_c900_0000_0000, u64::MAX, 1 << 45];
@@ -116,30 +98,5 @@ fn headers() -> Vec<u8> {
         segments.push([at, DIRECT_MAP + start, start, end - start]);
         at += end - start;
     }
-
-    let count = segments.len() + 1;
-    let note_at = 64 + 56 * count as u64;
-    let mut bytes = b"\x7fELF\x02\x01\x01".to_vec();
-    bytes.resize(16, 0);
-    // e_type ET_CORE, e_machine EM_X86_64, e_version; e_entry, e_phoff, e_shoff; e_flags; e_ehsize, e_phentsize, e_phnum; sections.
-    for half in [4_u16, 62, 1, 0] {
-        bytes.extend(half.to_le_bytes());
-    }
-    for word in [0_u64, 64, 0] {
-        bytes.extend(word.to_le_bytes());
-    }
-    for half in [0, 0, 64, 56, count as u16, 0, 0, 0] {
-        bytes.extend(half.to_le_bytes());
-    }
-    let mut segment = |kind: u32, [offset, vaddr, paddr, size]: [u64; 4]| {
-        bytes.extend(kind.to_le_bytes());
-        bytes.extend(7_u32.to_le_bytes());
-        for word in [offset, vaddr, paddr, size, size, 0] {
-            bytes.extend(word.to_le_bytes());
-        }
-    };
-    segment(4, [note_at, 0, 0, note.len() as u64]);
-    segments.into_iter().for_each(|words| segment(1, words));
-    bytes.extend(note);
-    bytes
+    laid_out::elf_head(&note, &segments)
 }
