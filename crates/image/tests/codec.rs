@@ -1,6 +1,7 @@
 //! Compression of whole images: unpacked by the plain decoders of each kind, and read at random.
 
 use std::io::Read;
+use std::io::Write as _;
 use std::sync::Arc;
 
 use laid_out::packed;

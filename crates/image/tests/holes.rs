@@ -9,8 +9,6 @@ use memdump_image::{
     Cause, Chunk, CopyOptions, Extent, Hole, HoleEncoding, Observer, Plan, Summary, copy,
 };
 
-#[path = "laid_out/mod.rs"]
-mod laid_out;
 use laid_out::{
     Head, Laid, Load, PAGE, STORED, avml_record, elf, lay_out, lime_record, process_note, text_page,
 };
