@@ -296,7 +296,7 @@ fn of_kinds(kinds: &[String], map: &MemoryMap) -> Result<ExtentSet> {
         there.sort_unstable();
         there.dedup();
         let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
-        let message = format!("--kind {unknown}: there is no such region; there are: {there}");
+        let message = format!("there is no region of kind {unknown}; there are: {there}");
         return Err(Error::request(message));
     }
     let chosen = map.regions().iter().filter(|r| kinds.iter().any(|kind| kind == r.kind.name()));

@@ -222,7 +222,7 @@ fn what_is_no_image_is_told() {
     assert!(refusal("text").contains("68 65 6c 6c 6f"));
     assert!(refusal("empty").contains("nothing"));
     assert!(refusal("missing").contains("No such file"));
-    assert!(refusal("").contains("folder"));
+    assert!(refusal("").contains("directory"));
     let whole = fs::read(images.path("first.lime")).unwrap();
     fs::write(images.path("short.lime"), &whole[..whole.len() - 1]).unwrap();
     assert!(

@@ -28,6 +28,7 @@ pub(super) fn open(name: &OsStr, args: &TargetOptions) -> anyhow::Result<Target>
         ErrorKind::UnknownFormat | ErrorKind::DamagedImage => {
             advised(&error, "; --raw takes the file as it is")
         }
+        ErrorKind::Request => UsageError(error.to_string()).into(),
         _ => error.into(),
     })
 }
