@@ -1,16 +1,35 @@
-//! The writer: some blocks are gathered, compressed all at once, and written in their order.
+//! The writer of compressed files. It gathers some blocks, compresses them at once, and writes them in their order.
 
 use std::io::{self, Write};
 
 use rayon::prelude::*;
 
-use super::{BLOCK_LEN, Codec};
+use super::row::{BLOCK_LEN, Codec};
 use crate::Output;
 
 /// Blocks for each thread between two writes.
 const PER_THREAD: usize = 2;
 /// The most bytes that are gathered, whatever the number of CPUs.
 const MAX_GATHERED: usize = 16 * BLOCK_LEN;
+
+impl Codec {
+    /// Starts a compressed file in `output`.
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use memdump_image::codec::Codec;
+    ///
+    /// let zstd = Codec::by_name("zstd").unwrap();
+    /// let mut compressor = zstd.compressor(Vec::new());
+    /// compressor.write_all(&[7; 1000])?;
+    /// let file = compressor.finish()?;
+    /// assert!(file.len() < 100);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn compressor<W: Output>(&'static self, output: W) -> Compressor<W> {
+        Compressor::new(self, output)
+    }
+}
 
 /// A writer that compresses into another output.
 ///

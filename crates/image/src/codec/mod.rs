@@ -1,22 +1,24 @@
-//! Compression of whole images: one line each in [`CODECS`]. Not formats that compress parts of themselves.
+//! Compression of whole images: a row each in [`CODECS`]. Formats that compress parts of themselves do it on their own.
 //!
-//! An image is cut into blocks that are compressed by all CPUs at once, each so that the usual program
-//! takes it for a whole file; put together they are what that program writes. A zstd file has the table of
-//! its frames at the end (`seekable.rs`), so that an address can be read without unpacking what stands before.
+//! An image is cut into blocks, and all CPUs compress blocks at once. Each block is a complete file for the usual program, and that
+//! program takes several such files in a row for one. A zstd file ends with a table of its blocks (`seekable.rs`), so that an
+//! address can be read without decompressing everything before it.
 
 mod compressor;
 mod rewinding;
+mod row;
 mod seekable;
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
-use crate::{Output, ReadAt};
+use crate::ReadAt;
 pub use compressor::Compressor;
 use rewinding::Rewinding;
+pub use row::Codec;
 use seekable::Seekable;
 
-/// Every compression there is, of which the first is the best.
+/// Every codec. The first is the best.
 pub static CODECS: &[Codec] = &[
     Codec {
         name: "zstd",
@@ -62,65 +64,27 @@ pub static CODECS: &[Codec] = &[
     },
 ];
 
-/// Of zstd: near the speed of a disk; higher levels gain little on memory.
+/// The level of zstd. It is near the speed of a disk; higher levels gain little on memory.
 const LEVEL: i32 = 1;
-/// Bytes of an image in a block.
-const BLOCK_LEN: usize = 1 << 20;
-
-/// What is read from front to back.
-type Stream = Box<dyn Read + Send>;
-
-/// A row of [`CODECS`].
-#[derive(Debug)]
-pub struct Codec {
-    /// What `--compress` takes: the name of the usual program.
-    pub name: &'static str,
-    /// What stands after a dot in the names of its files.
-    pub suffix: &'static str,
-    /// What its files begin with.
-    magics: &'static [&'static [u8]],
-    /// Compresses a block.
-    block: fn(&[u8]) -> io::Result<Vec<u8>>,
-    /// What stands after the last block, by the sizes of all: compressed, and not.
-    table: fn(&[(u32, u32)]) -> Vec<u8>,
-    /// Unpacks from front to back.
-    decoder: fn(Stream) -> io::Result<Stream>,
-}
 
 impl Codec {
-    /// The codec of that name.
+    /// Returns the codec of that name.
     pub fn by_name(name: &str) -> Option<&'static Codec> {
         CODECS.iter().find(|codec| codec.name == name)
     }
 
-    /// The codec of a file that begins with `head`.
+    /// Returns the codec of a file that begins with `head`.
     pub fn detect(head: &[u8]) -> Option<&'static Codec> {
         CODECS.iter().find(|codec| codec.magics.iter().any(|magic| head.starts_with(magic)))
     }
-
-    /// Starts a compressed file in `output`.
-    ///
-    /// ```
-    /// use std::io::Write;
-    /// use memdump_image::codec::Codec;
-    ///
-    /// let zstd = Codec::by_name("zstd").unwrap();
-    /// let mut compressor = zstd.compressor(Vec::new());
-    /// compressor.write_all(&[7; 1000])?;
-    /// let file = compressor.finish()?;
-    /// assert!(file.len() < 100);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn compressor<W: Output>(&'static self, output: W) -> Compressor<W> {
-        Compressor::new(self, output)
-    }
 }
 
-/// What a file holds when it is unpacked, and by what; the file itself when it is not compressed. Memory in use is bounded, whatever
-/// the file says; reading backwards costs time where there is no table of blocks.
+/// Returns the decompressed content of a file, and its codec. A file that is not compressed is returned as it is.
+///
+/// The memory in use is bounded, whatever the file says. Reading backwards takes time if the file has no table of blocks.
 ///
 /// # Errors
-/// When the file cannot be read.
+/// If the file cannot be read.
 pub fn unpacked(file: Arc<dyn ReadAt>) -> io::Result<(Option<&'static Codec>, Arc<dyn ReadAt>)> {
     let mut head = [0; 8];
     let read = file.read_at(0, &mut head)?;
@@ -131,7 +95,7 @@ pub fn unpacked(file: Arc<dyn ReadAt>) -> io::Result<(Option<&'static Codec>, Ar
     })
 }
 
-/// Frame after frame to the end of the file: the decoder of one gives 0 at its end.
+/// Reads frame after frame to the end of the file. The decoder returns 0 at the end of each.
 struct Frames<R: Read>(lz4_flex::frame::FrameDecoder<R>);
 
 impl<R: Read> Read for Frames<R> {
@@ -140,19 +104,5 @@ impl<R: Read> Read for Frames<R> {
             0 => Ok(self.0.read(buf)?),
             read => Ok(read),
         }
-    }
-}
-
-/// A file as a stream from its front.
-struct Front {
-    file: Arc<dyn ReadAt>,
-    at: u64,
-}
-
-impl Read for Front {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read_at(self.at, buf)?;
-        self.at += read as u64;
-        Ok(read)
     }
 }

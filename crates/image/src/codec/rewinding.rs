@@ -1,16 +1,16 @@
-//! The reader of compressed files without a table: from front to back, and from the front again for what lies
-//! further back than the last megabytes, which are kept.
+//! The reader of compressed files without a table of blocks. It goes from front to back and keeps the last megabytes. To read
+//! further back, it starts at the front again.
 //!
-//! A stream that is damaged or cut short gives everything that stands before, and an error from there on.
+//! A stream that is damaged or cut short can be read up to that place. Reads after it are errors.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::{BLOCK_LEN, Codec, Front};
+use super::row::{BLOCK_LEN, Codec, Front, Stream};
 use crate::ReadAt;
 
-/// Blocks that are kept: what several readers are apart, with room to spare.
+/// Blocks that are kept. Several readers at once are less far apart.
 const MAX_KEPT: usize = 24;
 
 pub(super) struct Rewinding {
@@ -33,15 +33,15 @@ impl Rewinding {
     }
 }
 
-/// The stream as far as it was unpacked.
+/// The stream, as far as it was decompressed.
 struct Tape {
     codec: &'static Codec,
-    decoder: Box<dyn Read + Send>,
-    /// The last of it: from `start` to `end`, in blocks of which only the very last is not whole.
+    decoder: Stream,
+    /// The bytes from `start` to `end`, in blocks. Only the last block may be short.
     kept: VecDeque<Vec<u8>>,
     start: u64,
     end: u64,
-    /// Why it goes no further.
+    /// The reason why it goes no further.
     over: Option<Over>,
 }
 
@@ -53,7 +53,7 @@ enum Over {
 }
 
 impl Tape {
-    /// Unpacks one more block.
+    /// Decompresses one more block.
     fn advance(&mut self) -> io::Result<()> {
         let mut block = match self.kept.len() {
             MAX_KEPT => {
@@ -68,7 +68,7 @@ impl Tape {
         self.over = match outcome {
             Ok(BLOCK_LEN) => None,
             Ok(_) => Some(Over::End),
-            // The file itself cannot be read: the decoder is of no use any more, and another read may do better.
+            // The file itself cannot be read. The decoder is useless now, but another read may succeed.
             Err(error) if error.raw_os_error().is_some() => return Err(error),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Some(Over::Cut),
             Err(_) => Some(Over::Damaged),
@@ -78,7 +78,7 @@ impl Tape {
         Ok(())
     }
 
-    /// What a read behind the end gives.
+    /// The outcome of a read after the end.
     fn behind(&self) -> io::Result<usize> {
         let (kind, how) = match self.over {
             None | Some(Over::End) => return Ok(0),
@@ -94,7 +94,7 @@ impl Tape {
 }
 
 impl ReadAt for Rewinding {
-    /// Unpacks all of it once.
+    /// Decompresses all of it once.
     fn size(&self) -> io::Result<u64> {
         if let Some(&size) = self.size.get() {
             return Ok(size);

@@ -8,24 +8,24 @@ use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::{Codec, Front};
+use super::row::{Codec, Front};
 use crate::ReadAt;
 
-/// Of a skippable frame with a table (`ZSTD_MAGIC_SKIPPABLE_START` + 0xE).
+/// The magic of a skippable frame that holds a table (`ZSTD_MAGIC_SKIPPABLE_START` + 0xE).
 const TABLE_MAGIC: [u8; 4] = 0x184d_2a5e_u32.to_le_bytes();
 const FOOTER_MAGIC: [u8; 4] = 0x8f92_eab1_u32.to_le_bytes();
 const FOOTER_LEN: u64 = 9;
 const HEADER_LEN: u64 = 8;
-/// In the footer's flags: each entry has a checksum of 4 bytes as well.
+/// The flag of the footer that says that each entry also has a checksum of 4 bytes.
 const HAS_CHECKSUMS: u8 = 1 << 7;
-/// Bits of the flags that must be 0.
+/// The flags that must be 0.
 const RESERVED: u8 = 0x7c;
-/// A frame of more is not unpacked as a whole; the file is then read without its table.
+/// The largest frame, decompressed, that is read as a whole. A file with a larger one is read without its table.
 const MAX_FRAME_LEN: u32 = 16 << 20;
-/// What unpacked frames take at most.
+/// The bytes of decompressed frames that are kept at most.
 const MAX_KEPT_LEN: u64 = 32 << 20;
 
-/// The table for frames of these sizes.
+/// Returns the table for frames of these sizes: compressed, and not.
 pub(super) fn table(sizes: &[(u32, u32)]) -> Vec<u8> {
     let len = sizes.len() as u32 * 8 + FOOTER_LEN as u32;
     let mut table = Vec::with_capacity(len as usize + HEADER_LEN as usize);
@@ -44,18 +44,20 @@ pub(super) fn table(sizes: &[(u32, u32)]) -> Vec<u8> {
 /// A frame.
 #[derive(Clone, Copy)]
 struct Frame {
-    /// Where it stands in the file, and its size there.
+    /// The offset in the file.
     offset: u64,
+    /// The size in the file.
     packed: u32,
-    /// Where its bytes stand when all is unpacked, and how many there are.
+    /// The offset of its bytes in the decompressed file.
     start: u64,
+    /// The number of its bytes.
     len: u32,
 }
 
-/// What is being unpacked or was, by the frame's number; none inside where it is damaged.
+/// Frames that are being decompressed or were, by their index. A damaged one has `None` inside.
 type Kept = VecDeque<(usize, Arc<OnceLock<Option<Vec<u8>>>>)>;
 
-/// A file that can be read anywhere.
+/// A compressed file that can be read anywhere.
 pub(super) struct Seekable {
     file: Arc<dyn ReadAt>,
     codec: &'static Codec,
@@ -66,7 +68,7 @@ pub(super) struct Seekable {
 }
 
 impl Seekable {
-    /// None when the file has no table, or one that does not fit it.
+    /// Opens a file by its table. Returns `None` if it has no table, or one that does not fit.
     pub(super) fn open(file: &Arc<dyn ReadAt>, codec: &'static Codec) -> io::Result<Option<Self>> {
         let Some(frames) = frames(&**file)? else { return Ok(None) };
         let size = frames.last().map_or(0, |last| last.start + u64::from(last.len));
@@ -76,7 +78,7 @@ impl Seekable {
         Ok(Some(Self { file, codec, frames, size, kept: Mutex::default(), max_kept }))
     }
 
-    /// A frame's bytes. Who wants what another thread is unpacking waits for it.
+    /// Returns the bytes of a frame. If another thread is decompressing it, this waits.
     fn unpack(&self, index: usize) -> Arc<OnceLock<Option<Vec<u8>>>> {
         let entry = {
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -130,8 +132,8 @@ impl ReadAt for Seekable {
     }
 }
 
-/// Whether a frame, where it says so itself, has as many bytes as the table says: a wrong number would shift all
-/// that follows.
+/// Returns true if a frame has as many bytes as the table says, or does not say how many it has. A wrong number would shift
+/// everything after it.
 fn is_of_len(file: &dyn ReadAt, offset: u64, len: u32) -> io::Result<bool> {
     // `ZSTD_FRAMEHEADERSIZE_MAX`.
     let mut header = [0; 18];
@@ -142,7 +144,7 @@ fn is_of_len(file: &dyn ReadAt, offset: u64, len: u32) -> io::Result<bool> {
     })
 }
 
-/// The frames by the table; none without one that fits the file.
+/// Returns the frames that the table lists, or `None` if there is no table that fits the file.
 fn frames(file: &dyn ReadAt) -> io::Result<Option<Vec<Frame>>> {
     let size = file.size()?;
     let Some(footer_at) = size.checked_sub(FOOTER_LEN) else { return Ok(None) };
@@ -157,7 +159,7 @@ fn frames(file: &dyn ReadAt) -> io::Result<Option<Vec<Frame>>> {
     let Some(table_at) = footer_at.checked_sub(count * entry_len + HEADER_LEN) else {
         return Ok(None);
     };
-    // Not more than the file is long.
+    // It is no longer than the file.
     let mut table = vec![0; (footer_at - table_at) as usize];
     file.read_exact_at(table_at, &mut table)?;
     let (header, entries) = table.split_at(HEADER_LEN as usize);
