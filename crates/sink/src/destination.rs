@@ -169,8 +169,8 @@ mod tests {
         let error = parse("S3+x.y-z://user:s3cret@bucket/key?sig=s3cret").unwrap_err().to_string();
         assert_eq!(
             error,
-            "there is no kind of destination for s3+x.y-z://, only stdout, file; a file of that name \
-             is written ./s3+x.y-z://…"
+            "unknown scheme s3+x.y-z:// (known are: stdout, file); a path that begins like that is \
+             written ./s3+x.y-z://…"
         );
     }
 

@@ -17,8 +17,8 @@ pub enum DestinationError {
     Empty,
     /// The name begins with a scheme that no kind of sink has. The rest is not kept: it may hold a secret.
     #[error(
-        "there is no kind of destination for {scheme}://, only {known}; a file of that name is \
-         written ./{scheme}://…"
+        "unknown scheme {scheme}:// (known are: {known}); a path that begins like that is written \
+         ./{scheme}://…"
     )]
     UnknownScheme {
         /// The scheme, without `://`.

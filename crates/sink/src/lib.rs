@@ -44,3 +44,8 @@ pub use error::{DestinationError, SinkError, SinkErrorKind};
 pub use kinds::{SINKS, SinkKind};
 pub use receipt::{Hashed, Leftover, Receipt};
 pub use sink::{OpenOptions, Sink};
+
+/// The example of the README compiles too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,9 +1,7 @@
-//! Writes a file or block device without filling the page cache of the machine, which is the
-//! evidence: with O_DIRECT, and where the file system has no such thing, by writing back and
-//! dropping the cached pages as it goes.
+//! The writer of files and block devices. It does not fill the page cache of the machine, because the machine is the evidence.
 //!
-//! Blocks that come aligned are written from where they are; others pass through one staging
-//! buffer. Not about names and renaming (`file/`).
+//! It writes with O_DIRECT. On a file system without O_DIRECT it writes back and drops the cached pages as it goes. Aligned blocks
+//! are written from the memory they are in; others are copied to a staging buffer. Names and renaming are in `file/`.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -15,38 +13,38 @@ use memdump_image::buffer::{ALIGNMENT, Buffer, is_aligned};
 use rustix::fs::{Advice, OFlags, fadvise, fcntl_getfl, fcntl_setfl, fdatasync, fstatfs};
 use rustix::io::Errno;
 
-/// Staged bytes are written in blocks of this many: a device is near its best from 1 MiB on.
+/// The size of a write of staged bytes. A device is near its best speed from 1 MiB on.
 const STAGING_LEN: usize = 1 << 20;
-/// Shorter gaps are written as zeros where writes go to a device, and shorter blocks are staged: many small writes take
-/// far longer (33 MB/s at 4 KiB where 4.3 GB/s are had at 1 MiB).
+/// Shorter blocks are staged, and on a device shorter gaps are written as zeros. Many small writes take far longer: 33 MB/s at
+/// 4 KiB, and 4.3 GB/s at 1 MiB.
 const SHORT: u64 = 128 << 10;
-/// `TMPFS_MAGIC` (`include/uapi/linux/magic.h`): memory, where small writes cost nothing more.
+/// `TMPFS_MAGIC` (`include/uapi/linux/magic.h`). It is memory, so small writes cost nothing extra.
 const TMPFS_MAGIC: i64 = 0x0102_1994;
-/// Without O_DIRECT, at most this many bytes stay in the page cache.
+/// The bytes that stay in the page cache at most, without O_DIRECT.
 const CACHED_LEN: u64 = 32 << 20;
 
 pub(super) struct DirectWriter {
     file: File,
-    /// Whether the descriptor has O_DIRECT now.
+    /// True if the descriptor has O_DIRECT now.
     direct: bool,
-    /// Whether what lies beyond `offset` reads as zeros by itself.
+    /// True if everything after `offset` reads as zeros by itself.
     sparse: bool,
-    /// Gaps of fewer bytes are written.
+    /// The shortest gap that is not written.
     min_gap: u64,
     staging: Buffer,
-    /// Bytes in `staging`.
+    /// The bytes in `staging`.
     staged: usize,
-    /// Where in the file the image begins.
+    /// The offset of the image in the file.
     start: u64,
-    /// Where in the file the staged bytes will stand.
+    /// The offset in the file that the staged bytes go to.
     offset: u64,
-    /// From where on pages may be in the cache.
+    /// The offset from which on pages may be in the cache.
     cached_from: u64,
 }
 
 impl DirectWriter {
-    /// Writes from `offset` on. `file` may have been opened with O_DIRECT or not. `sparse` says
-    /// that it is a regular file that ends at `offset` or before.
+    /// Writes from `offset` on. `file` may have been opened with O_DIRECT or not. `sparse` is true for a
+    /// regular file that ends at `offset` or before.
     pub(super) fn new(file: File, offset: u64, sparse: bool) -> io::Result<Self> {
         let in_memory = fstatfs(&file).is_ok_and(|found| found.f_type == TMPFS_MAGIC);
         let mut writer = Self {
@@ -60,7 +58,7 @@ impl DirectWriter {
             offset,
             cached_from: offset,
         };
-        // O_DIRECT wants aligned offsets, and all later ones have the same remainder.
+        // O_DIRECT needs aligned offsets, and all later ones have the same remainder.
         writer.set_direct(offset.is_multiple_of(ALIGNMENT as u64))?;
         Ok(writer)
     }
@@ -86,13 +84,13 @@ impl DirectWriter {
         Ok(self.offset)
     }
 
-    /// Writes over bytes that were written or skipped before, `at` bytes after the first.
+    /// Writes over bytes that were written or skipped before. `at` counts from the first byte of the image.
     pub(super) fn write_over(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
         let start = self.start.checked_add(at).ok_or(io::ErrorKind::InvalidInput)?;
         let on_file = self.offset.saturating_sub(start).min(bytes.len() as u64) as usize;
         let (on_file, staged) = bytes.split_at(on_file);
         if !on_file.is_empty() {
-            // It need not be whole blocks.
+            // The bytes need not be whole blocks.
             let direct = self.direct;
             self.set_direct(false)?;
             self.file.write_all_at(on_file, start)?;
@@ -119,13 +117,13 @@ impl DirectWriter {
         Ok(())
     }
 
-    /// Writes all that is staged, whatever its length.
+    /// Writes everything that is staged, whatever its length.
     fn write_staged(&mut self) -> io::Result<()> {
         let staging = std::mem::replace(&mut self.staging, Buffer::new(0));
         let aligned = self.staged - self.staged % ALIGNMENT;
         let result = self.write_at_offset(&staging[..aligned]).and_then(|()| {
             if aligned < self.staged {
-                // The tail of the file: direct I/O takes whole blocks only.
+                // The tail of the file. Direct I/O takes whole blocks only.
                 self.set_direct(false)?;
                 self.write_at_offset(&staging[aligned..self.staged])?;
             }
@@ -148,7 +146,7 @@ impl DirectWriter {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // A file system that lets O_DIRECT be set and does not mean it.
+                // A file system that accepts O_DIRECT and then refuses to write with it.
                 Err(error) if self.direct && Errno::from_io_error(&error) == Some(Errno::INVAL) => {
                     self.set_direct(false)?;
                 }
@@ -162,8 +160,7 @@ impl DirectWriter {
         Ok(())
     }
 
-    /// Lets the kernel drop the pages of the image that it still caches. Only advice: where it is
-    /// not taken the image is as good.
+    /// Advises the kernel to drop the cached pages of the image. If it does not, the image is just as good.
     fn drop_cached(&mut self) {
         let len = NonZeroU64::new(self.offset - self.cached_from);
         let _ = fadvise(&self.file, self.cached_from, len, Advice::DontNeed);
@@ -197,7 +194,7 @@ impl Write for DirectWriter {
         Ok(taken)
     }
 
-    /// Does nothing: what is staged is no whole block yet.
+    /// Does nothing: the staged bytes are not a whole block yet.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -239,7 +236,7 @@ mod tests {
 
     #[test]
     fn an_image_leaves_no_pages_in_the_cache() {
-        // The build folder lies on a real disk; a temporary folder may not.
+        // The crate is on a real disk. A temporary directory may not be.
         let file = tempfile::NamedTempFile::new_in(env!("CARGO_MANIFEST_DIR")).unwrap();
         let mut writer = writer(&file, 0);
         let block = Buffer::new(1 << 20);
