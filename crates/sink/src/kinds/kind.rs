@@ -6,6 +6,9 @@ use std::path::Path;
 use crate::error::SinkError;
 use crate::sink::{OpenOptions, Sink};
 
+/// What opening a name gives.
+type Opened = Result<Box<dyn Sink>, SinkError>;
+
 /// A kind of sink: a row of [`SINKS`](crate::SINKS).
 ///
 /// What a kind can do is asked of its row. No code compares its name.
@@ -35,5 +38,5 @@ pub struct SinkKind {
     /// The bytes that the place has room for, where that can be known.
     pub room: fn(&OsStr) -> Option<u64>,
     /// Begins an image. No existing file is changed before the commit, and no device before the first write.
-    pub open: fn(&OsStr, &OpenOptions) -> Result<Box<dyn Sink>, SinkError>,
+    pub open: fn(&OsStr, &OpenOptions) -> Opened,
 }
