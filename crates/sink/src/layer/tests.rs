@@ -27,15 +27,14 @@ struct Kept {
     limit: usize,
 }
 
-impl Kept {
-    fn new() -> (Box<dyn Sink>, Arc<Mutex<Record>>) {
-        Self::with(true, usize::MAX)
-    }
+/// A positional sink in memory.
+fn kept() -> (Box<dyn Sink>, Arc<Mutex<Record>>) {
+    kept_with(true, usize::MAX)
+}
 
-    fn with(is_positional: bool, limit: usize) -> (Box<dyn Sink>, Arc<Mutex<Record>>) {
-        let record = Arc::<Mutex<Record>>::default();
-        (Box::new(Self { record: Arc::clone(&record), is_positional, limit }), record)
-    }
+fn kept_with(is_positional: bool, limit: usize) -> (Box<dyn Sink>, Arc<Mutex<Record>>) {
+    let record = Arc::<Mutex<Record>>::default();
+    (Box::new(Kept { record: Arc::clone(&record), is_positional, limit }), record)
 }
 
 impl Write for Kept {
@@ -107,7 +106,7 @@ fn each(sink: impl Fn() -> Box<dyn Sink>) -> [Box<dyn Sink>; 3] {
 
 #[test]
 fn the_hash_is_that_of_the_bytes() {
-    let (kept, record) = Kept::new();
+    let (kept, record) = kept();
     let mut sink = Box::new(Hash::new(kept).unwrap());
     sink.write_all(&sample()).unwrap();
     sink.zeros(100_000).unwrap();
@@ -122,7 +121,7 @@ fn the_hash_is_that_of_the_bytes() {
 
 #[test]
 fn what_was_written_over_has_no_hash() {
-    let (kept, record) = Kept::new();
+    let (kept, record) = kept();
     let mut sink = Box::new(Hash::new(kept).unwrap());
     sink.write_all(b"abd").unwrap();
     sink.write_at(2, b"c").unwrap();
@@ -133,7 +132,7 @@ fn what_was_written_over_has_no_hash() {
 
 #[test]
 fn gaps_are_not_counted() {
-    let (kept, record) = Kept::new();
+    let (kept, record) = kept();
     let mut sink = Box::new(Count::new(kept));
     sink.write_all(&sample()).unwrap();
     sink.zeros(1000).unwrap();
@@ -148,7 +147,7 @@ fn gaps_are_not_counted() {
 #[test]
 fn what_was_compressed_is_unpacked_again() {
     for codec in CODECS {
-        let (kept, record) = Kept::new();
+        let (kept, record) = kept();
         // From the outside in: what is hashed is what was counted before it was compressed.
         let counted = Box::new(Count::new(Box::new(Hash::new(kept).unwrap())));
         let mut sink = Box::new(Compress::new(counted, codec));
@@ -169,7 +168,7 @@ fn what_was_compressed_is_unpacked_again() {
 
 #[test]
 fn the_layer_nearest_to_the_sink_is_the_one_of_the_receipt() {
-    let (kept, _) = Kept::new();
+    let (kept, _) = kept();
     let hashed = Box::new(Hash::new(Box::new(Count::new(kept))).unwrap());
     let packed = Box::new(Compress::new(hashed, &CODECS[0]));
     let mut sink = Box::new(Hash::new(Box::new(Count::new(packed))).unwrap());
@@ -183,13 +182,13 @@ fn the_layer_nearest_to_the_sink_is_the_one_of_the_receipt() {
 #[test]
 fn what_a_sink_can_do_is_not_lost() {
     for is_positional in [true, false] {
-        let [hash, count, compress] = each(|| Kept::with(is_positional, usize::MAX).0);
+        let [hash, count, compress] = each(|| kept_with(is_positional, usize::MAX).0);
         assert_eq!((hash.is_positional(), count.is_positional()), (is_positional, is_positional));
         assert!(!compress.is_positional());
         let boxed: Box<dyn Sink> = Box::new(hash);
         assert_eq!(boxed.is_positional(), is_positional, "a box of a box");
     }
-    let [.., mut compress] = each(|| Kept::new().0);
+    let [.., mut compress] = each(|| kept().0);
     compress.write_all(b"ab").unwrap();
     assert_eq!(compress.write_at(0, b"x").unwrap_err().kind(), io::ErrorKind::Unsupported);
 }
@@ -199,7 +198,7 @@ fn an_end_reaches_the_sink() {
     let records = Mutex::new(Vec::new());
     let sinks = || {
         each(|| {
-            let (kept, record) = Kept::new();
+            let (kept, record) = kept();
             records.lock().unwrap().push(record);
             kept
         })
@@ -214,7 +213,7 @@ fn an_end_reaches_the_sink() {
 
 #[test]
 fn a_trailer_that_cannot_be_written_is_an_error() {
-    let (kept, record) = Kept::with(true, 10);
+    let (kept, record) = kept_with(true, 10);
     let mut sink = Box::new(Compress::new(kept, &CODECS[0]));
     sink.write_all(&sample()).unwrap();
     let error = sink.commit().unwrap_err();
