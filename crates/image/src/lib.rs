@@ -24,6 +24,7 @@ mod map;
 mod output;
 mod page_tables;
 mod plan;
+mod problem;
 mod read_at;
 mod space;
 mod view;
@@ -45,6 +46,7 @@ pub use map::{Backing, MapError, Mapping, MemoryMap, Permissions, Region, Region
 pub use output::Output;
 pub use page_tables::{PageTables, PageTablesError, Translation};
 pub use plan::Plan;
+pub use problem::{FormatError, OpenMode, Problems};
 pub use read_at::ReadAt;
 pub use space::{AddressSpace, Presence, ReadError, Run};
 pub use view::View;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 
-use super::CopyError;
+use super::error::CopyError;
 use crate::{AddressSpace, Extent, Plan, Presence, ReadError, Run};
 
 /// Runs that are read together, into one buffer.

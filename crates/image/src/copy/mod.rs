@@ -8,7 +8,9 @@
 //! Not about formats, and it decides nothing about what to take: that is the [`Plan`].
 
 mod blocks;
+mod error;
 mod narrow;
+mod options;
 mod summary;
 mod until;
 mod zeros;
@@ -26,52 +28,11 @@ use crate::buffer::Buffer;
 use crate::format::{ImageWriter, Packed, Packer};
 use crate::{AddressSpace, Chunk, Content, ExtentSet, Plan};
 pub use blocks::{Block, Blocks};
+pub use error::CopyError;
 pub use narrow::{Found, Piece, read_block};
+pub use options::CopyOptions;
 pub use summary::{Summary, Timeline, TimelineEntry};
 use until::Until;
-
-/// How to copy.
-#[derive(Clone, Copy, Debug)]
-pub struct CopyOptions {
-    /// Bytes asked for by one read, at least 1.
-    pub read_size: usize,
-    /// Threads that read, and compress what they read where the format does, at least 1.
-    pub readers: usize,
-    /// Stop after this many bytes of memory, not counting holes.
-    pub limit: Option<u64>,
-    /// Leave out pages that hold nothing but zeros: they become holes.
-    pub no_zeros: bool,
-}
-
-impl CopyOptions {
-    /// Below this, throughput falls (4 KiB reads cost 40 %); above it, nothing is gained.
-    pub const DEFAULT_READ_SIZE: usize = 1 << 20;
-    /// The largest read size: two buffers of it must fit into the 32 MiB that all buffers may take.
-    pub const MAX_READ_SIZE: usize = 16 << 20;
-    /// What all buffers together may take, in bytes.
-    const MAX_BUFFERS_LEN: usize = 32 << 20;
-    /// Readers whose buffers are all to be had, at the default read size.
-    pub const MAX_USEFUL_READERS: usize = (Self::MAX_BUFFERS_LEN / Self::DEFAULT_READ_SIZE - 1) / 2;
-    /// Small reads are gathered in blocks of at least this many bytes, so that threads do not meet
-    /// at every one of them.
-    const MIN_BLOCK_LEN: usize = 256 << 10;
-
-    /// Bytes in a block: a multiple of the read size.
-    fn block_len(&self) -> usize {
-        Self::MIN_BLOCK_LEN.next_multiple_of(self.read_size)
-    }
-
-    /// Threads to start. No more than there are buffers: when nothing is left to read, each reader
-    /// finds that out with a buffer in its hand, and those without would wait for ever.
-    fn threads(&self) -> usize {
-        self.readers.min(self.buffers())
-    }
-
-    /// Buffers to read into: for each reader one to fill and one that is being written.
-    fn buffers(&self) -> usize {
-        (2 * self.readers + 1).min(Self::MAX_BUFFERS_LEN / self.block_len()).max(2)
-    }
-}
 
 /// Is told what happens, and may end it.
 pub trait Observer {
@@ -92,28 +53,6 @@ pub trait Observer {
     fn all_taken(&mut self, _: &Summary) -> io::Result<String> {
         Ok(String::new())
     }
-}
-
-/// Why a copy ended early.
-#[derive(Debug, thiserror::Error)]
-pub enum CopyError {
-    /// The source failed as a whole.
-    #[error("cannot read memory at {addr:#x}: {source}")]
-    Read {
-        /// The start of the block that was being read.
-        addr: u64,
-        /// Why.
-        source: io::Error,
-    },
-    /// The output failed.
-    #[error("cannot write the image: {0}")]
-    Write(#[source] io::Error),
-    /// The observer failed.
-    #[error("cannot record what was taken: {0}")]
-    Observe(#[source] io::Error),
-    /// The observer asked to stop.
-    #[error("stopped on request")]
-    Stopped,
 }
 
 /// Copies the plan's memory from `space` to `writer`.

@@ -4,10 +4,13 @@ use std::io;
 use std::sync::Arc;
 
 use super::fill::SpanWriter;
-use super::problem::{Wanted, whole_front};
+use super::row::{Format, Image};
 use super::stretches::{Shift, Stretches};
-use super::{Format, FormatError, HoleEncoding, Image, ImageWriter, OpenMode, Problems};
-use crate::{Chunk, Extent, Facts, MemoryMap, Plan, ReadAt, Region, RegionKind, Space};
+use super::writer::ImageWriter;
+use crate::problem::{FormatError, OpenMode, Problems, Wanted, whole_front};
+use crate::{
+    Chunk, Extent, Facts, HoleEncoding, MemoryMap, Plan, ReadAt, Region, RegionKind, Space,
+};
 
 pub(super) const FORMAT: Format = Format {
     name: "padded",

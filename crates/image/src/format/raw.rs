@@ -5,11 +5,13 @@
 use std::io;
 use std::sync::Arc;
 
-use super::problem::Wanted;
+use super::row::{Format, Image};
 use super::stretches::{FirstWins, Shift, Stretches};
-use super::{Format, FormatError, HoleEncoding, Image, ImageWriter, OpenMode, Problems};
+use super::writer::ImageWriter;
+use crate::problem::{FormatError, OpenMode, Problems, Wanted};
 use crate::{
-    Chunk, Content, Extent, Facts, MemoryMap, Output, Plan, ReadAt, Region, RegionKind, Space,
+    Chunk, Content, Extent, Facts, HoleEncoding, MemoryMap, Output, Plan, ReadAt, Region,
+    RegionKind, Space,
 };
 
 pub(super) const FORMAT: Format = Format {

@@ -7,8 +7,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::not_in_image;
-use super::problem::{FormatError, Problems, Wanted, is_damage};
+use crate::problem::{FormatError, Problems, is_damage, known_size};
 use crate::{AddressSpace, Cause, Extent, MemoryMap, Presence, ReadAt, ReadError, Run};
 
 /// Extents, each with what belongs to it, that do not overlap: addresses that two claim are the first one's.
@@ -202,15 +201,6 @@ pub(super) fn held(end: Option<u64>, offset: u64, len: u64) -> u64 {
     end.map_or(len, |end| end.saturating_sub(offset).min(len))
 }
 
-/// The size of a file where it costs nothing to know.
-pub(super) fn known_size(
-    file: &dyn ReadAt,
-    format: &'static str,
-) -> Result<Option<u64>, FormatError> {
-    let size = Wanted { format, field: "size", offset: 0 };
-    file.known_size().map_err(|source| size.failed(source))
-}
-
 impl AddressSpace for Stretches {
     fn map(&self) -> &MemoryMap {
         &self.map
@@ -263,6 +253,11 @@ pub(super) fn push_run(runs: &mut Vec<Run>, extent: Extent, presence: Presence) 
         }
         _ => runs.push(Run { extent, presence }),
     }
+}
+
+/// The error of a read outside an image's regions.
+pub(super) fn not_in_image(addr: u64) -> ReadError {
+    ReadError::Fault { addr, cause: Cause::NotOffered }
 }
 
 /// Reads memory at `addr` that stands at `offset` of an image file.
@@ -324,7 +319,7 @@ mod tests {
                 crate::Region::new(extent, crate::RegionKind::Unknown),
             ]).unwrap();
             let parts = vec![(first, shifts[0]), (second, shifts[1])];
-            let mut problems = Problems::new(super::super::OpenMode::Strict);
+            let mut problems = Problems::new(crate::problem::OpenMode::Strict);
             let space = Stretches::new(map, parts, file, ("test", "test"), &mut problems).unwrap();
             let runs = space.survey(extent).unwrap();
             prop_assert_eq!(runs[0].extent.start(), extent.start());

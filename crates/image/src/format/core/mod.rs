@@ -12,8 +12,8 @@ mod notes;
 mod read;
 mod write;
 
-use super::{Format, HoleEncoding};
-use crate::Space;
+use super::row::Format;
+use crate::{HoleEncoding, Space};
 
 pub(super) const FORMAT: Format = Format {
     name: "core",

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use object::elf;
 
 use super::super::elf::{ElfCore, Segment};
-use super::super::problem::Wanted;
-use super::super::stretches::{FirstWins, Shift, Stretches, held, known_size};
-use super::super::{FormatError, Image, OpenMode, Problems};
+use super::super::row::Image;
+use super::super::stretches::{FirstWins, Shift, Stretches, held};
 use super::{FORMAT, kinds};
+use crate::problem::Wanted;
+use crate::problem::known_size;
+use crate::problem::{FormatError, OpenMode, Problems};
 use crate::{Mapping, MemoryMap, Permissions, ProcessFacts, ReadAt, Region, RegionKind, Space};
 
 /// Where `p_vaddr` stands in `Elf64_Phdr`.

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use super::super::ImageWriter;
 use super::super::fill::SpanWriter;
+use super::super::writer::ImageWriter;
 use super::layout::{Layout, record_note};
 use crate::{Chunk, HoleEncoding, Output, Plan};
 

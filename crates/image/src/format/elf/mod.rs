@@ -12,8 +12,8 @@ pub use read::{ElfCore, Note, Segment, notes};
 pub(super) use write::machine_notes;
 pub use write::note;
 
-use super::{Format, HoleEncoding};
-use crate::Space;
+use super::row::Format;
+use crate::{HoleEncoding, Space};
 
 pub(super) const FORMAT: Format = Format {
     name: "elf",

@@ -8,10 +8,13 @@ use object::elf::{self, FileHeader32, FileHeader64, NoteHeader64};
 use object::pod::{self, Pod};
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
 
-use super::super::problem::{Wanted, read_up_to};
-use super::super::stretches::{FirstWins, Shift, Stretches, held, known_size};
-use super::super::{FormatError, Image, OpenMode, Problems, core};
+use super::super::core;
+use super::super::row::Image;
+use super::super::stretches::{FirstWins, Shift, Stretches, held};
 use super::{EHDR_LEN, FORMAT, IDENT, IDENT_32, NO_PADDR, PN_XNUM};
+use crate::problem::known_size;
+use crate::problem::{FormatError, OpenMode, Problems};
+use crate::problem::{Wanted, read_up_to};
 use crate::{Arch, Extent, Facts, MemoryMap, ReadAt, Region, RegionKind, Space, VmCoreInfo};
 
 /// Where fields stand in `Elf64_Phdr`.

@@ -4,8 +4,8 @@ use std::io;
 
 use object::elf;
 
-use super::super::ImageWriter;
 use super::super::fill::SpanWriter;
+use super::super::writer::ImageWriter;
 use super::{EHDR_LEN, IDENT, NO_PADDR, PHDR_LEN, PN_XNUM, SHDR_LEN};
 use crate::{Arch, Chunk, Facts, HoleEncoding, Output, Plan, Region, Space};
 

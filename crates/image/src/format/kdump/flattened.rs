@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use super::super::problem::{Wanted, reaches, whole_front};
-use super::super::stretches::known_size;
-use super::super::{FormatError, Problems};
 use super::ZSTD;
 use crate::ReadAt;
+use crate::problem::known_size;
+use crate::problem::{FormatError, Problems};
+use crate::problem::{Wanted, reaches, whole_front};
 
 /// `MAKEDUMPFILE_SIGNATURE`, with NULs to its full length.
 pub(super) const SIGNATURE: [u8; 16] = *b"makedumpfile\0\0\0\0";

@@ -6,12 +6,12 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::super::elf::ElfCore;
-use super::super::problem::{Wanted, read_up_to};
-use super::super::stretches::known_size;
-use super::super::{FormatError, Problems};
 use super::{
     BLOCK_LENS, HEADER_LEN, NO_VERSION, SIGNATURE, SUB_HEADER_LEN, UTS_LEN, VERSION, ZSTD, at, sub,
 };
+use crate::problem::known_size;
+use crate::problem::{FormatError, Problems};
+use crate::problem::{Wanted, read_up_to};
 use crate::{Extent, Facts, MemoryMap, ReadAt, Region, RegionKind, Space, VmCoreInfo};
 
 /// More ranges of RAM than any machine has; a file with more is not read.

@@ -24,8 +24,8 @@ mod write;
 use codec::Codec;
 pub use open::open_parts;
 
-use super::{Format, HoleEncoding};
-use crate::Space;
+use super::row::Format;
+use crate::{HoleEncoding, Space};
 
 /// The row that opens all files of the format, whatever they are compressed with.
 pub(super) const ZSTD: Format = Format {

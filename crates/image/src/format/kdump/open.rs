@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use super::super::{FormatError, Image, OpenMode, Problems};
+use super::super::row::Image;
 use super::flattened::{self, Flattened};
 use super::header::{Header, field};
 use super::pages::Kdump;
 use super::part::Part;
 use super::sub;
 use crate::ReadAt;
+use crate::problem::{FormatError, OpenMode, Problems};
 
 pub(super) fn open(file: Arc<dyn ReadAt>, mode: OpenMode) -> Result<Image, FormatError> {
     open_parts(vec![file], mode)

@@ -4,10 +4,10 @@
 
 use std::io;
 
-use super::super::not_in_image;
-use super::super::problem::{is_damage, read_up_to};
+use super::super::stretches::not_in_image;
 use super::codec;
 use super::part::{Part, Slot};
+use crate::problem::{is_damage, read_up_to};
 use crate::{AddressSpace, Cause, Extent, MemoryMap, Presence, ReadAt, ReadError, Run};
 
 /// Pages that one read unpacks at most.

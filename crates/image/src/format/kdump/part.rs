@@ -5,10 +5,10 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::super::FormatError;
-use super::super::problem::{is_damage, read_up_to};
 use super::header::{Header, STEP_LEN, within};
 use super::{DESCRIPTOR_LEN, ZSTD};
+use crate::problem::FormatError;
+use crate::problem::{is_damage, read_up_to};
 use crate::{Cause, ReadAt};
 
 /// Descriptors at the end of the table that are looked at first for the end of the pages.

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::super::ImageWriter;
 use super::super::packed::{Packed, Packer, Part};
+use super::super::writer::ImageWriter;
 use super::codec::Codec;
 use super::dumped::Dumped;
 use super::layout::{Layout, frame_extent};

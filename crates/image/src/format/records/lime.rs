@@ -3,16 +3,19 @@
 //! Layout: `lime_mem_range_header` in LiME's `src/lime.h`: 32 bytes, little-endian: magic u32,
 //! version u32, s_addr u64, e_addr u64 *inclusive*, 8 zero bytes. Ranges ascend and do not overlap
 //! (Volatility searches them so), and begin and end on page borders (LeechCore takes no others): the
-//! rest of a page is zeros. The reader is that of `avml`, whose records may stand among these.
+//! rest of a page is zeros. The reader is the one of all files of records (`read.rs`).
 
 use std::io;
 
-use super::fill::SpanWriter;
-use super::{Format, HoleEncoding, ImageWriter, avml};
-use crate::{Chunk, Extent, ExtentSet, Plan, Space};
+use super::super::fill::SpanWriter;
+use super::super::row::Format;
+use super::super::writer::ImageWriter;
+use super::header::{HEADER_LEN, LIME_MAGIC, lime_header, spans};
+use super::{header, read};
+use crate::{Chunk, HoleEncoding, Plan, Space};
 
-pub(super) const FORMAT: Format = Format {
-    name: "lime",
+pub(in crate::format) const FORMAT: Format = Format {
+    name: header::LIME,
     summary: "LiME version 1: a 32-byte header before each range",
     opened_by: "Volatility 3, AVML, MemProcFS",
     hole_encoding: HoleEncoding::Gaps,
@@ -28,36 +31,12 @@ pub(super) const FORMAT: Format = Format {
     },
     compresses: false,
     elides_zeros: false,
-    writer: |output| Box::new(Writer { spans: SpanWriter::new(output, header), thinned: None }),
-    open: Some(avml::open),
-    magics: &[&MAGIC],
+    writer: |output| {
+        Box::new(Writer { spans: SpanWriter::new(output, lime_header), thinned: None })
+    },
+    open: Some(read::open),
+    magics: &[&LIME_MAGIC],
 };
-
-/// `LIME_MAGIC` 0x4C694D45, as it stands in the file.
-pub(super) const MAGIC: [u8; 4] = 0x4C69_4D45_u32.to_le_bytes();
-pub(super) const VERSION: u32 = 1;
-pub(super) const HEADER_LEN: u64 = 32;
-
-/// The plan's memory, grown to whole pages.
-pub(super) fn spans(plan: &Plan) -> ExtentSet {
-    plan.map.regions().iter().map(|region| region.extent.align_outward(plan.page_size)).collect()
-}
-
-/// The header of a record of version 1.
-pub(super) fn header(span: Extent) -> Vec<u8> {
-    record(MAGIC, VERSION, span)
-}
-
-/// A header of this layout.
-pub(super) fn record(magic: [u8; 4], version: u32, span: Extent) -> Vec<u8> {
-    let mut header = Vec::with_capacity(HEADER_LEN as usize);
-    header.extend(magic);
-    header.extend(version.to_le_bytes());
-    header.extend(span.start().to_le_bytes());
-    header.extend(span.last().to_le_bytes());
-    header.extend([0; 8]);
-    header
-}
 
 struct Writer<'a> {
     spans: SpanWriter<'a>,

@@ -78,7 +78,7 @@ impl Problems {
     /// How many are kept one by one; further ones are counted still.
     pub const MAX_LISTED: usize = 256;
 
-    pub(super) fn new(mode: OpenMode) -> Self {
+    pub(crate) fn new(mode: OpenMode) -> Self {
         Self { mode, listed: Vec::new(), unlisted: 0 }
     }
 
@@ -86,7 +86,7 @@ impl Problems {
     ///
     /// # Errors
     /// With the problem itself, where it may not.
-    pub(super) fn found(&mut self, problem: FormatError) -> Result<(), FormatError> {
+    pub(crate) fn found(&mut self, problem: FormatError) -> Result<(), FormatError> {
         match self.mode {
             OpenMode::Strict => return Err(problem),
             OpenMode::Salvage if self.listed.len() < Self::MAX_LISTED => self.listed.push(problem),
@@ -96,7 +96,7 @@ impl Problems {
     }
 
     /// The value, or none and the error is a problem.
-    pub(super) fn or_none<T>(
+    pub(crate) fn or_none<T>(
         &mut self,
         result: Result<T, FormatError>,
     ) -> Result<Option<T>, FormatError> {
@@ -124,32 +124,32 @@ impl Problems {
 
 /// A part of a file that a reader wants, for what is said when it is not there.
 #[derive(Clone, Copy)]
-pub(super) struct Wanted {
-    pub(super) format: &'static str,
-    pub(super) field: &'static str,
-    pub(super) offset: u64,
+pub(crate) struct Wanted {
+    pub(crate) format: &'static str,
+    pub(crate) field: &'static str,
+    pub(crate) offset: u64,
 }
 
 impl Wanted {
     /// The error where it holds what it cannot.
-    pub(super) fn bad(self, problem: impl Into<String>) -> FormatError {
+    pub(crate) fn bad(self, problem: impl Into<String>) -> FormatError {
         let Self { format, field, offset } = self;
         FormatError::Field { format, offset, field, problem: problem.into() }
     }
 
     /// The error where it cannot be read.
-    pub(super) fn failed(self, source: io::Error) -> FormatError {
+    pub(crate) fn failed(self, source: io::Error) -> FormatError {
         let Self { format, field, offset } = self;
         FormatError::Read { format, offset, field, source }
     }
 
     /// The error where the file ends `found` bytes behind its start, of `len`.
-    pub(super) fn cut(self, found: usize, len: usize) -> FormatError {
+    pub(crate) fn cut(self, found: usize, len: usize) -> FormatError {
         self.bad(format!("the file ends before it is whole: {found} of {len} bytes are there"))
     }
 
     /// Fills `buf` with it.
-    pub(super) fn read(self, file: &dyn ReadAt, buf: &mut [u8]) -> Result<(), FormatError> {
+    pub(crate) fn read(self, file: &dyn ReadAt, buf: &mut [u8]) -> Result<(), FormatError> {
         match read_up_to(file, self.offset, buf).map_err(|source| self.failed(source))? {
             found if found < buf.len() => Err(self.cut(found, buf.len())),
             _ => Ok(()),
@@ -161,7 +161,7 @@ impl Wanted {
 ///
 /// # Errors
 /// When nothing at all can be read and it is not that the file ends there.
-pub(super) fn read_up_to(file: &dyn ReadAt, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn read_up_to(file: &dyn ReadAt, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
     let mut done = 0;
     while done < buf.len() {
         let Some(at) = offset.checked_add(done as u64) else { break };
@@ -178,12 +178,12 @@ pub(super) fn read_up_to(file: &dyn ReadAt, offset: u64, buf: &mut [u8]) -> io::
 }
 
 /// Whether an error says that the bytes are damaged or cut off, and not that they cannot be got.
-pub(super) fn is_damage(error: &io::Error) -> bool {
+pub(crate) fn is_damage(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
 }
 
 /// Whether the file has all bytes before `end`; costs nothing where it knows its size.
-pub(super) fn reaches(file: &dyn ReadAt, known: Option<u64>, end: u64) -> bool {
+pub(crate) fn reaches(file: &dyn ReadAt, known: Option<u64>, end: u64) -> bool {
     match (known, end.checked_sub(1)) {
         (_, None) => true,
         (Some(size), Some(_)) => end <= size,
@@ -192,11 +192,20 @@ pub(super) fn reaches(file: &dyn ReadAt, known: Option<u64>, end: u64) -> bool {
 }
 
 /// How many bytes can be read of a file whose size is not to be had: a stream that is damaged.
-pub(super) fn whole_front(file: &dyn ReadAt) -> u64 {
+pub(crate) fn whole_front(file: &dyn ReadAt) -> u64 {
     let mut piece = vec![0; 1 << 20];
     let mut size = 0;
     while let Ok(read @ 1..) = read_up_to(file, size, &mut piece) {
         size += read as u64;
     }
     size
+}
+
+/// The size of a file where it costs nothing to know.
+pub(crate) fn known_size(
+    file: &dyn ReadAt,
+    format: &'static str,
+) -> Result<Option<u64>, FormatError> {
+    let size = Wanted { format, field: "size", offset: 0 };
+    file.known_size().map_err(|source| size.failed(source))
 }

@@ -1,14 +1,33 @@
-//! The chunks of a stream, by their headers alone: where memory stands in it.
+//! The stream of a compressed record: its chunks, by their headers alone, and where memory stands in it.
+//!
+//! Layout: `framing_format.txt` of snappy. Not about what the chunks are unpacked to.
 
 use std::io;
 
-use super::super::problem::{FormatError, reaches, read_up_to};
-use super::records::at;
-use super::{CHUNK_LEN, COMPRESSED, FIRST_SKIPPABLE, FORMAT, IDENTIFIER, STORED};
+use super::header::AVML;
+use crate::problem::{FormatError, Wanted, reaches, read_up_to};
 use crate::{Extent, ReadAt};
 
+/// Memory in one chunk at most (`framing_format.txt`, 4.2).
+pub(super) const CHUNK_LEN: usize = 64 << 10;
+/// What a stream begins with: a chunk of type 0xff.
+pub(super) const IDENTIFIER: [u8; 10] = *b"\xff\x06\x00\x00sNaPpY";
+/// The types of chunks with memory in them.
+pub(super) const COMPRESSED: u8 = 0;
+const STORED: u8 = 1;
+/// Chunks of these types may be skipped; of those between, not.
+const FIRST_SKIPPABLE: u8 = 0x80;
+/// The length of the stream, after it.
+pub(super) const TRAILER_LEN: u64 = 8;
 /// Chunks of one stream whose places are kept: 64 GiB of memory, where a record of AVML's has 16 MiB.
 const MAX_CHUNKS: usize = 1 << 20;
+/// Chunks of a stream that are looked at to see whether it is one: 256 MiB of memory.
+const TRIED_CHUNKS: usize = 4096;
+
+/// A field of AVML's at that offset.
+pub(super) const fn at(offset: u64, field: &'static str) -> Wanted {
+    Wanted { format: AVML, field, offset }
+}
 
 /// Chunks that have memory in them. Small ones are one with those before, so that there is not more to keep than there
 /// is memory.
@@ -40,7 +59,7 @@ pub(super) fn chunks(file: &dyn ReadAt, offset: u64, extent: Extent, size: Optio
 }
 
 /// The same of at most `most` chunks.
-pub(super) fn first_chunks(
+fn first_chunks(
     file: &dyn ReadAt,
     offset: u64,
     extent: Extent,
@@ -85,7 +104,7 @@ fn next(
     let cut = || match size {
         Some(offset) => {
             let (addr, missing) = (extent.start() + found.held, extent.len() - found.held);
-            let (format, field) = (FORMAT.name, "chunk");
+            let (format, field) = (AVML, "chunk");
             (FormatError::Truncated { format, offset, field, missing, addr }, true)
         }
         None => (place.bad(format!("the file ends before the last byte of {extent}")), true),
@@ -126,6 +145,33 @@ fn next(
         return Err(bad(format!("the stream holds more than {extent}")));
     }
     Ok((content, end))
+}
+
+pub(super) fn check_trailer(
+    file: &dyn ReadAt,
+    place: Wanted,
+    found: u64,
+) -> Result<(), FormatError> {
+    let mut trailer = [0; TRAILER_LEN as usize];
+    place.read(file, &mut trailer)?;
+    let said = u64::from_le_bytes(trailer);
+    match said == found {
+        true => Ok(()),
+        false => Err(place.bad(format!("it says {said}, the stream has {found} bytes"))),
+    }
+}
+
+/// Whether a stream begins at `offset`.
+pub(super) fn is_stream(file: &dyn ReadAt, offset: u64) -> bool {
+    let mut start = [0; IDENTIFIER.len()];
+    matches!(read_up_to(file, offset, &mut start), Ok(10)) && start == IDENTIFIER
+}
+
+/// Whether a stream of that memory stands at `offset`, with its trailer.
+pub(super) fn is_whole(file: &dyn ReadAt, offset: u64, extent: Extent, size: Option<u64>) -> bool {
+    let found = first_chunks(file, offset, extent, size, TRIED_CHUNKS);
+    found.held == extent.len()
+        && check_trailer(file, at(found.end, "length"), found.end - offset).is_ok()
 }
 
 /// A number in groups of seven bits, the lowest first.

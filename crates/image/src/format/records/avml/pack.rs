@@ -7,8 +7,9 @@ use std::sync::OnceLock;
 
 use snap::raw::Encoder;
 
-use super::super::packed::{Packed, Packer, Part};
-use super::{CHUNK_LEN, COMPRESSED, block_at};
+use super::super::super::packed::{Packed, Packer, Part};
+use super::super::stream::{CHUNK_LEN, COMPRESSED};
+use super::blocks::block_at;
 use crate::{ExtentSet, is_zero};
 
 /// Memory in a chunk at least, but for the last of a block: a chunk ends where there are zeros behind this.

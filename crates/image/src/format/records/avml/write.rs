@@ -11,10 +11,12 @@ use std::{mem, vec};
 
 use rayon::prelude::*;
 
-use super::super::packed::{Packed, Packer, Part};
-use super::super::{ImageWriter, lime};
+use super::super::super::packed::{Packed, Packer, Part};
+use super::super::super::writer::ImageWriter;
+use super::super::header::{avml_header, lime_header, spans};
+use super::super::stream::{CHUNK_LEN, IDENTIFIER, TRAILER_LEN};
+use super::blocks::{MAX_RECORD_LEN, blocks};
 use super::pack::{BlockPacker, CHUNK_OVERHEAD, Chunks, MIN_CHUNK_LEN};
-use super::{CHUNK_LEN, IDENTIFIER, MAGIC, MAX_RECORD_LEN, TRAILER_LEN, VERSION, blocks};
 use crate::{Chunk, Content, Extent, ExtentSet, HoleEncoding, Output, Plan};
 
 pub(super) struct Writer<'a> {
@@ -134,7 +136,7 @@ impl<'a> Writer<'a> {
             record.place = Some(self.len);
             let extent =
                 record.until.and_then(|until| Extent::half_open(record.extent.start(), until).ok());
-            self.put_bytes(&lime::record(MAGIC, VERSION, extent.unwrap_or(record.extent)))?;
+            self.put_bytes(&avml_header(extent.unwrap_or(record.extent)))?;
             self.put_bytes(&IDENTIFIER)?;
         }
         for chunk in mem::take(&mut record.chunks) {
@@ -146,11 +148,11 @@ impl<'a> Writer<'a> {
 
     fn end(&mut self, mut record: Record) -> io::Result<()> {
         if record.place.is_none() && !record.shrinks() {
-            self.put_bytes(&lime::header(record.extent))?;
+            self.put_bytes(&lime_header(record.extent))?;
             return self.put_bytes(&record.memory);
         }
         if let (Some(place), None) = (record.place, record.until) {
-            self.output.write_at(place, &lime::record(MAGIC, VERSION, record.extent))?;
+            self.output.write_at(place, &avml_header(record.extent))?;
         }
         self.write(&mut record)?;
         self.put_bytes(&record.len.to_le_bytes())
@@ -211,7 +213,7 @@ impl ImageWriter for Writer<'_> {
 
     fn begin(&mut self, plan: &Plan) -> io::Result<()> {
         self.is_thinned = plan.is_thinned;
-        self.spans = lime::spans(plan);
+        self.spans = spans(plan);
         self.ahead = self.spans.iter().flat_map(blocks).collect();
         self.next_block().map(drop)
     }

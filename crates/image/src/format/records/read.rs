@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use snap::read::FrameDecoder;
 
-use super::super::stretches::{MAX_LOOKS, Shift, Sparse, push_run, read_file};
-use super::super::{FormatError, Image, OpenMode, Problems, not_in_image};
-use super::IDENTIFIER;
-use super::chunks::{FrameChunk, chunks};
-use super::records::{self, Found, Record, at};
+use super::super::row::Image;
+use super::super::stretches::{MAX_LOOKS, Shift, Sparse, not_in_image, push_run, read_file};
+use super::find::{Found, Record, find};
+use super::stream::{FrameChunk, IDENTIFIER, at, chunks};
+use crate::problem::{FormatError, OpenMode, Problems};
 use crate::{
     AddressSpace, Cause, Extent, Facts, MemoryMap, Presence, ReadAt, ReadError, Region, RegionKind,
     Run, Space,
@@ -20,9 +20,9 @@ use crate::{
 const MAX_KNOWN: usize = 32;
 
 /// Opens a file of records.
-pub(in super::super) fn open(file: Arc<dyn ReadAt>, mode: OpenMode) -> Result<Image, FormatError> {
+pub(super) fn open(file: Arc<dyn ReadAt>, mode: OpenMode) -> Result<Image, FormatError> {
     let mut problems = Problems::new(mode);
-    let Found { records, parts } = records::find(&file, &mut problems)?;
+    let Found { records, parts } = find(&file, &mut problems)?;
     let regions = parts.iter().map(|&(extent, _)| Region::new(extent, RegionKind::Unknown));
     let map = MemoryMap::new(Space::Physical, regions.collect())
         .map_err(|error| at(0, "s_addr").bad(error.to_string()))?

@@ -5,15 +5,14 @@
 
 use memchr::memmem::Finder;
 
-use super::super::lime;
-use super::super::problem::read_up_to;
-use super::records::{Reach, is_stream, is_whole, parse};
-use super::{FORMAT, MAGIC};
+use super::header::{self, AVML, AVML_MAGIC, LIME_MAGIC, parse};
+use super::stream::{is_stream, is_whole};
+use crate::problem::read_up_to;
 use crate::{Extent, ReadAt};
 
 /// Bytes that are searched at a time.
 const PIECE_LEN: usize = 1 << 20;
-const HEADER_LEN: usize = lime::HEADER_LEN as usize;
+const HEADER_LEN: usize = header::HEADER_LEN as usize;
 /// Pages are at least as large; what LiME and AVML write begins and ends with one.
 pub(super) const PAGE: u64 = 4096;
 /// Streams that are walked through before they are taken for what they say, in a whole file: memory can be full of what looks
@@ -21,6 +20,15 @@ pub(super) const PAGE: u64 = 4096;
 pub(super) const MAX_TRIES: u32 = 4096;
 /// No machine has physical addresses beyond 52 bits.
 pub(super) const MAX_ADDRESS: u64 = 1 << 52;
+
+/// How far a file goes.
+#[derive(Clone, Copy)]
+pub(super) struct Reach {
+    /// Its size, where that is known.
+    pub(super) size: Option<u64>,
+    /// Whether to read further on and then here costs unpacking all of it once more.
+    pub(super) is_stream: bool,
+}
 
 /// Where the first sound record from `offset` on begins. One that nothing speaks for but itself has addresses from `above` on.
 pub(super) fn next_record(
@@ -30,7 +38,7 @@ pub(super) fn next_record(
     above: u64,
     tries: &mut u32,
 ) -> Option<u64> {
-    let finders = [Finder::new(&MAGIC), Finder::new(&lime::MAGIC)];
+    let finders = [Finder::new(&AVML_MAGIC), Finder::new(&LIME_MAGIC)];
     let mut piece = vec![0; PIECE_LEN + HEADER_LEN];
     let mut at = offset;
     loop {
@@ -62,11 +70,11 @@ fn is_sound(
     above: u64,
     tries: &mut u32,
 ) -> bool {
-    let Ok((extent, is_compressed)) = parse(header, FORMAT.name, at) else { return false };
+    let Ok((extent, is_compressed)) = parse(header, AVML, at) else { return false };
     if header[24..] != [0; 8] || extent.end() > MAX_ADDRESS {
         return false;
     }
-    let body = at + lime::HEADER_LEN;
+    let body = at + header::HEADER_LEN;
     let speaks_for_itself = extent.start() >= above
         && extent.start().is_multiple_of(PAGE)
         && (is_compressed || extent.end().is_multiple_of(PAGE));
@@ -89,5 +97,5 @@ fn leads_on(file: &dyn ReadAt, extent: Extent, body: u64, reach: Reach) -> Optio
     }
     let mut magic = [0; 4];
     let found = read_up_to(file, end, &mut magic).ok()?;
-    Some([MAGIC, lime::MAGIC].iter().any(|known| known[..found] == magic[..found]))
+    Some([AVML_MAGIC, LIME_MAGIC].iter().any(|known| known[..found] == magic[..found]))
 }

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use super::super::lime;
-use super::super::problem::{FormatError, Problems, Wanted, reaches, read_up_to, whole_front};
-use super::super::stretches::{FirstWins, known_size};
-use super::chunks::{Chunks, chunks, first_chunks};
-use super::search::{MAX_ADDRESS, MAX_TRIES, PAGE, next_record};
-use super::{FORMAT, IDENTIFIER, MAGIC, TRAILER_LEN, VERSION};
+use super::super::stretches::FirstWins;
+use super::header::{AVML, HEADER_LEN, LIME, LIME_MAGIC, read_header};
+use super::search::{MAX_ADDRESS, MAX_TRIES, PAGE, Reach, next_record};
+use super::stream::{Chunks, TRAILER_LEN, at, check_trailer, chunks};
+use crate::problem::{FormatError, Problems, Wanted, known_size, reaches, read_up_to, whole_front};
 use crate::{Cause, Extent, ReadAt};
 
 /// More records than any machine fills; a file with more is not read.
@@ -33,30 +32,14 @@ pub(super) struct Found {
     pub(super) parts: Vec<(Extent, usize)>,
 }
 
-pub(super) const fn at(offset: u64, field: &'static str) -> Wanted {
-    Wanted { format: FORMAT.name, field, offset }
-}
-
-/// How far a file goes.
-#[derive(Clone, Copy)]
-pub(super) struct Reach {
-    /// Its size, where that is known.
-    pub(super) size: Option<u64>,
-    /// Whether to read further on and then here costs unpacking all of it once more.
-    pub(super) is_stream: bool,
-}
-
-/// Chunks of a stream that are looked at to see whether it is one: 256 MiB of memory.
-const TRIED_CHUNKS: usize = 4096;
-
 /// Finds the records. Where one is not sound the next sound one is looked for.
 pub(super) fn find(file: &Arc<dyn ReadAt>, problems: &mut Problems) -> Result<Found, FormatError> {
     let file = &**file;
-    let size = known_size(file, FORMAT.name)?;
+    let size = known_size(file, AVML)?;
     let mut magic = [0; 4];
-    let is_lime = matches!(read_up_to(file, 0, &mut magic), Ok(4)) && magic == lime::MAGIC;
+    let is_lime = matches!(read_up_to(file, 0, &mut magic), Ok(4)) && magic == LIME_MAGIC;
     let mut finding = Finding {
-        format: if is_lime { lime::FORMAT.name } else { FORMAT.name },
+        format: if is_lime { LIME } else { AVML },
         file,
         reach: Reach { size, is_stream: size.is_none() },
         problems,
@@ -98,7 +81,7 @@ impl Finding<'_> {
             let problem = self.at(offset, "magic").bad(format!("more than {MAX_RECORDS} records"));
             return self.problems.found(problem).map(|()| None);
         }
-        let (extent, is_compressed) = match header(self.file, self.format, offset) {
+        let (extent, is_compressed) = match read_header(self.file, self.format, offset) {
             Ok(Some(header)) => header,
             Ok(None) => return Ok(None),
             Err(problem) => {
@@ -114,7 +97,7 @@ impl Finding<'_> {
             let problem = format!("{extent} does not come after {before}");
             self.problems.found(self.at(offset + 8, "s_addr").bad(problem))?;
         }
-        let body = offset + lime::HEADER_LEN;
+        let body = offset + HEADER_LEN;
         let (record, next) = match is_compressed {
             true => self.compressed(body, extent)?,
             false => self.plain(body, extent)?,
@@ -165,8 +148,7 @@ impl Finding<'_> {
         let lost = match next {
             Some(next) => {
                 let problem = format!("a sound record stands at {next:#x} already");
-                self.problems
-                    .found(self.at(offset - lime::HEADER_LEN + 16, "e_addr").bad(problem))?;
+                self.problems.found(self.at(offset - HEADER_LEN + 16, "e_addr").bad(problem))?;
                 Cause::NotInImage
             }
             None => Cause::Truncated,
@@ -209,57 +191,13 @@ fn lost(format: &'static str, from: u64, to: u64) -> FormatError {
     Wanted { format, field: "header", offset: from }.bad(problem)
 }
 
-/// The header at `offset`, and whether what follows is compressed; none at the end of the file.
-fn header(
-    file: &dyn ReadAt,
-    format: &'static str,
-    offset: u64,
-) -> Result<Option<(Extent, bool)>, FormatError> {
-    let mut header = [0; lime::HEADER_LEN as usize];
-    let place = Wanted { format, field: "header", offset };
-    match read_up_to(file, offset, &mut header).map_err(|source| place.failed(source))? {
-        0 => return Ok(None),
-        found if found < header.len() => return Err(place.cut(found, header.len())),
-        _ => {}
-    }
-    parse(&header, format, offset).map(Some)
-}
-
-/// Reads a header of 32 bytes that stands at `offset`.
-pub(super) fn parse(
-    header: &[u8; 32],
-    format: &'static str,
-    offset: u64,
-) -> Result<(Extent, bool), FormatError> {
-    let at = |within, field| Wanted { format, field, offset: offset + within };
-    let (words, _) = header.as_chunks::<4>();
-    let version = u32::from_le_bytes(words[1]);
-    let is_compressed = match (words[0], version) {
-        (MAGIC, VERSION) => true,
-        (lime::MAGIC, lime::VERSION) => false,
-        (MAGIC | lime::MAGIC, _) => {
-            let problem = format!("{version} is neither LiME's 1 nor AVML's 2");
-            return Err(at(4, "version").bad(problem));
-        }
-        _ => {
-            let problem = "it is neither LiME's 0x4C694D45 nor AVML's 0x4C4D5641";
-            return Err(at(0, "magic").bad(problem));
-        }
-    };
-    let (words, _) = header.as_chunks::<8>();
-    let [first, last] = [1, 2].map(|index| u64::from_le_bytes(words[index]));
-    let extent =
-        Extent::inclusive(first, last).map_err(|error| at(16, "e_addr").bad(error.to_string()))?;
-    Ok((extent, is_compressed))
-}
-
 /// The error of a file that ends within a LiME record, whose memory stands at `offset`.
 fn truncated(file: &dyn ReadAt, size: Option<u64>, extent: Extent, offset: u64) -> FormatError {
     match size {
         Some(end) => {
             let held = end.saturating_sub(offset);
             let (addr, missing) = (extent.start() + held, extent.len() - held);
-            let (format, field) = (lime::FORMAT.name, "record");
+            let (format, field) = (LIME, "record");
             FormatError::Truncated { format, offset: end, field, missing, addr }
         }
         None => {
@@ -269,27 +207,4 @@ fn truncated(file: &dyn ReadAt, size: Option<u64>, extent: Extent, offset: u64) 
             at(last, "record").bad(format!("the last byte of {extent} is not there: {why}"))
         }
     }
-}
-
-fn check_trailer(file: &dyn ReadAt, place: Wanted, found: u64) -> Result<(), FormatError> {
-    let mut trailer = [0; TRAILER_LEN as usize];
-    place.read(file, &mut trailer)?;
-    let said = u64::from_le_bytes(trailer);
-    match said == found {
-        true => Ok(()),
-        false => Err(place.bad(format!("it says {said}, the stream has {found} bytes"))),
-    }
-}
-
-/// Whether a stream begins at `offset`.
-pub(super) fn is_stream(file: &dyn ReadAt, offset: u64) -> bool {
-    let mut start = [0; IDENTIFIER.len()];
-    matches!(read_up_to(file, offset, &mut start), Ok(10)) && start == IDENTIFIER
-}
-
-/// Whether a stream of that memory stands at `offset`, with its trailer.
-pub(super) fn is_whole(file: &dyn ReadAt, offset: u64, extent: Extent, size: Option<u64>) -> bool {
-    let found = first_chunks(file, offset, extent, size, TRIED_CHUNKS);
-    found.held == extent.len()
-        && check_trailer(file, at(found.end, "length"), found.end - offset).is_ok()
 }
