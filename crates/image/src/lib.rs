@@ -15,6 +15,7 @@ pub mod buffer;
 mod chunk;
 pub mod codec;
 mod copy;
+pub mod elf;
 mod exclude;
 mod extent;
 mod facts;

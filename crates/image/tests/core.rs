@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use memdump_image::format::{Format, OpenMode, RECORD_LEN, note};
+use memdump_image::elf::note;
+use memdump_image::format::{Format, OpenMode, RECORD_LEN};
 use memdump_image::{
     Arch, Backing, Chunk, Content, Extent, ExtentSet, Facts, Mapping, MemoryMap, Permissions, Plan,
     ProcessFacts, Region, RegionKind, Registers, Space, Thread, XsaveComponent,

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use memdump_image::format::{FORMATS, Format, HoleEncoding, OpenMode, note, with_map};
+use memdump_image::elf::note;
+use memdump_image::format::{FORMATS, Format, HoleEncoding, OpenMode, with_map};
 use memdump_image::{
     Arch, Cause, Chunk, Content, Extent, Facts, MemoryMap, Plan, ProcessFacts, ReadError, Region,
     RegionKind, Space, VmCoreInfo,

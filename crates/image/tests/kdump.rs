@@ -6,7 +6,8 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use memdump_image::format::{Format, Image, OpenMode, note};
+use memdump_image::elf::note;
+use memdump_image::format::{Format, Image, OpenMode};
 use memdump_image::{
     AddressSpace, Arch, Cause, Chunk, Content, Extent, Facts, MemoryMap, Output, Plan, Presence,
     ReadError, Region, RegionKind, Space, VmCoreInfo,

@@ -139,7 +139,7 @@ impl Report<'_> {
             return tasks.map_or(process.threads.len(), Iterator::count);
         }
         let notes = facts.elf_notes.as_deref().unwrap_or_default();
-        memdump_image::format::notes(notes)
+        memdump_image::elf::notes(notes)
             .filter(|note| note.name == b"CORE" && note.kind == NT_PRSTATUS)
             .count()
     }

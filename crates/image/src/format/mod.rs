@@ -4,7 +4,6 @@
 //! Not about where the bytes go (any [`Output`](crate::Output)) nor what they mean.
 
 mod core;
-mod elf;
 mod fill;
 mod kdump;
 mod open;
@@ -15,12 +14,12 @@ mod records;
 mod row;
 mod stretches;
 mod table;
+mod vmcore;
 mod writer;
 
 pub use crate::holes::HoleEncoding;
 pub use crate::problem::{FormatError, OpenMode, Problems};
 pub use core::RECORD_LEN;
-pub use elf::{ElfCore, NO_PADDR, Note, Segment, note, notes};
 pub use kdump::open_parts;
 pub use open::{OpenError, OpenedImage, open};
 pub use packed::{Packed, Packer};

@@ -2,7 +2,7 @@
 
 use super::records::{avml, lime};
 use super::row::Format;
-use super::{core, elf, kdump, padded, raw};
+use super::{core, kdump, padded, raw, vmcore};
 
 /// Every format there is. Values of `--format`, its help, detection and the generic tests derive
 /// from it; there is no other list.
@@ -11,7 +11,7 @@ pub static FORMATS: &[Format] = &[
     padded::FORMAT,
     lime::FORMAT,
     avml::FORMAT,
-    elf::FORMAT,
+    vmcore::FORMAT,
     kdump::ZSTD,
     kdump::ZLIB,
     kdump::SNAPPY,

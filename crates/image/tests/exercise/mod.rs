@@ -87,7 +87,7 @@ pub fn codecs(input: &[u8]) {
 /// The bytes are notes, and VMCOREINFO.
 pub fn notes(input: &[u8]) {
     let mut total = 0;
-    for note in format::notes(input) {
+    for note in memdump_image::elf::notes(input) {
         total += 12 + note.name.len() + note.descriptor.len();
     }
     assert!(total <= input.len(), "notes do not overlap");

@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use memdump_image::format::Segment;
+use memdump_image::elf::Segment;
 use memdump_image::{
     AddressSpace, Arch, Cause, Extent, ExtentSet, MemoryMap, PageTables, ReadError, Region,
     RegionKind, Space, Translation, VmCoreInfo,

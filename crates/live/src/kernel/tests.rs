@@ -95,7 +95,7 @@ fn segments(vmalloc: u64) -> KernelSegments {
         header: 0,
         is_32_bit: false,
     };
-    let none = memdump_image::format::NO_PADDR;
+    let none = memdump_image::elf::NO_PADDR;
     KernelSegments {
         image: vec![segment(IMAGE, IMAGE_PHYS, 0x20_0000)],
         mapped: vec![

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use memdump_image::format::notes;
+use memdump_image::elf::notes;
 
 use super::{MAX_LEN, names, read};
 

@@ -12,7 +12,8 @@ use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::Path;
 use std::sync::Arc;
 
-use memdump_image::format::{ElfCore, FormatError, NO_PADDR, Segment};
+use memdump_image::FormatError;
+use memdump_image::elf::{ElfFile, NO_PADDR, Segment};
 use memdump_image::{
     AddressSpace, Cause, Extent, ExtentSet, Hole, MemoryMap, ReadError, Region, RegionKind, Space,
     VmCoreInfo,
@@ -45,7 +46,7 @@ pub(crate) fn open(machine: &Machine, path: &Path) -> Result<Physical, Reason> {
         return Err(Reason::Masked);
     }
     let lanes = Arc::new(Lanes::open(path).map_err(|error| machine.refusal_of_open(path, &error))?);
-    let core = ElfCore::read(&*lanes).map_err(malformed)?;
+    let core = ElfFile::read(&*lanes).map_err(malformed)?;
     let iomem = IomemRam::read(machine);
     let (segments, kernel) = sort_segments(&core.segments, iomem.as_ref().ok())?;
     let in_core: ExtentSet = segments.iter().map(|segment| segment.extent).collect();
@@ -140,7 +141,7 @@ fn malformed(error: FormatError) -> Reason {
 fn recheck(machine: &Machine, lanes: &Lanes, before: &ExtentSet) -> io::Result<Vec<Hole>> {
     // A fresh descriptor: the kernel builds the headers anew for each.
     let again = Lanes::open(lanes.path())?;
-    let core = ElfCore::read(&again).map_err(io::Error::other)?;
+    let core = ElfFile::read(&again).map_err(io::Error::other)?;
     let iomem = IomemRam::read(machine).ok();
     let (segments, _) = sort_segments(&core.segments, iomem.as_ref()).map_err(io::Error::other)?;
     let now: ExtentSet = segments.iter().map(|segment| segment.extent).collect();
@@ -276,7 +277,7 @@ fn vmcoreinfo_by_address(machine: &Machine, space: &Kcore) -> Option<VmCoreInfo>
     while done < notes.len() {
         done += space.read_at(addr + done as u64, &mut notes[done..]).ok()?;
     }
-    ElfCore { notes, ..ElfCore::default() }.vmcoreinfo()
+    ElfFile { notes, ..ElfFile::default() }.vmcoreinfo()
 }
 
 /// Physical memory through kcore.

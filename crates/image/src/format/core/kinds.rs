@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use object::elf;
 
-use super::super::elf::ElfCore;
+use crate::elf::ElfFile;
 use crate::{Backing, Extent, Region, RegionKind, Registers};
 
 /// `NT_FILE` in `include/uapi/linux/elf.h`.
@@ -31,7 +31,7 @@ const SHARED: [&[u8]; 4] = [b"/memfd:", b"/dev/zero", b"/SYSV", b"/dev/shm/"];
 const HUGE: &[u8] = b"/anon_hugepage";
 
 /// Says of each region what it is for. They are those of the core's segments, ascending or not.
-pub(super) fn tell(core: &ElfCore, regions: &mut [Region]) {
+pub(super) fn tell(core: &ElfFile, regions: &mut [Region]) {
     let Some(files) = files(core) else { return };
     let executable: BTreeSet<&[u8]> = core
         .segments
@@ -108,7 +108,7 @@ struct File<'a> {
 
 /// The mappings of files (`fill_files_note` in `fs/binfmt_elf.c`): their number and the page size, then the start, the end and the
 /// offset in pages of each, then their names; ascending. None where the note is missing or is not sound.
-fn files(core: &ElfCore) -> Option<Vec<File<'_>>> {
+fn files(core: &ElfFile) -> Option<Vec<File<'_>>> {
     let note = core.notes().find(|note| note.name == b"CORE" && note.kind == NT_FILE)?;
     let word = |index: usize| word(core, note.descriptor, index);
     let (count, page_size) = (word(0)?, word(1)?);
@@ -136,7 +136,7 @@ fn around<'a, 'b>(files: &'b [File<'a>], addr: u64) -> Option<&'b File<'a>> {
 }
 
 /// A value of the auxiliary vector.
-fn auxiliary(core: &ElfCore, key: u64) -> Option<u64> {
+fn auxiliary(core: &ElfFile, key: u64) -> Option<u64> {
     let note = core.notes().find(|note| note.name == b"CORE" && note.kind == elf::NT_AUXV.0)?;
     let pairs = note.descriptor.len() / (2 * word_len(core));
     let word = |index: usize| word(core, note.descriptor, index);
@@ -144,12 +144,12 @@ fn auxiliary(core: &ElfCore, key: u64) -> Option<u64> {
 }
 
 /// Bytes in an address or a `long` of the process.
-fn word_len(core: &ElfCore) -> usize {
+fn word_len(core: &ElfFile) -> usize {
     if core.is_32_bit { 4 } else { 8 }
 }
 
 /// The word of that number.
-fn word(core: &ElfCore, bytes: &[u8], index: usize) -> Option<u64> {
+fn word(core: &ElfFile, bytes: &[u8], index: usize) -> Option<u64> {
     let len = word_len(core);
     let found = bytes.get(index.checked_mul(len)?..)?.get(..len)?;
     let mut word = [0; 8];
@@ -158,7 +158,7 @@ fn word(core: &ElfCore, bytes: &[u8], index: usize) -> Option<u64> {
 }
 
 /// The stack pointers of the threads, where the layout of their registers is known.
-fn stack_pointers(core: &ElfCore) -> impl Iterator<Item = u64> {
+fn stack_pointers(core: &ElfFile) -> impl Iterator<Item = u64> {
     let at = if core.is_32_bit { REGISTERS_32 } else { REGISTERS };
     let threads = core.notes().filter(|n| n.name == b"CORE" && n.kind == elf::NT_PRSTATUS.0);
     threads.filter_map(move |thread| {

@@ -2,50 +2,27 @@
 
 use object::elf;
 
-use super::super::elf::{self as elf_format, note};
-use super::{RECORD_KIND, RECORD_LEN, RECORD_NAME, notes};
+use super::fields::{Class, Fields, Header};
+use super::notes;
+use crate::elf::layout::PN_XNUM;
+use crate::elf::{note, notes as read_notes};
 use crate::{Arch, Extent, ExtentSet, Plan, Region};
 
 /// Segments begin on such borders of the file, so that direct I/O can write memory as it was read.
 const ALIGNMENT: u64 = 4096;
-/// `PN_XNUM`: the number of program headers stands in section header 0's `sh_info`.
-const PN_XNUM: u64 = 0xffff;
+/// Bytes that the record of a copy may have; more is not kept.
+pub const RECORD_LEN: usize = 16 * 1024 - 20;
+
+/// The name of the note that holds the record, as JSON, NULs after it.
+const RECORD_NAME: &str = "MEMDUMP";
+/// The type of that note. Not a small number: gdb looks at types before names, and takes 1 for registers.
+const RECORD_KIND: u32 = u32::from_be_bytes(*b"MEMD");
 
 /// The notes of another core but for the record of its copy.
 fn kept_notes(whole: &[u8]) -> Vec<u8> {
-    let kept = elf_format::notes(whole).filter(|note| note.name != RECORD_NAME.as_bytes());
+    let kept = read_notes(whole).filter(|note| note.name != RECORD_NAME.as_bytes());
     kept.flat_map(|kept| note(&String::from_utf8_lossy(kept.name), kept.kind, kept.descriptor))
         .collect()
-}
-
-/// The width of the fields, which is that of the process's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Class {
-    Elf32,
-    Elf64,
-}
-
-impl Class {
-    fn of(arch: Arch) -> Self {
-        if arch.pointer_size() == 4 { Class::Elf32 } else { Class::Elf64 }
-    }
-
-    fn header_len(self) -> u64 {
-        if self == Class::Elf64 { 64 } else { 52 }
-    }
-
-    fn program_header_len(self) -> u64 {
-        if self == Class::Elf64 { 56 } else { 32 }
-    }
-
-    fn section_header_len(self) -> u64 {
-        if self == Class::Elf64 { 64 } else { 40 }
-    }
-
-    /// Bytes in an address, an offset, a `long`.
-    pub(super) fn word_len(self) -> usize {
-        if self == Class::Elf64 { 8 } else { 4 }
-    }
 }
 
 /// A PT_LOAD.
@@ -193,69 +170,4 @@ fn split(region: &Region, taken: &ExtentSet) -> Vec<Segment> {
         offset: 0,
     };
     starts.iter().zip(ends).map(segment).collect()
-}
-
-/// The fields of a program header, but its type and `p_paddr`, which is 0.
-#[derive(Default)]
-struct Header {
-    flags: u32,
-    offset: u64,
-    vaddr: u64,
-    file_size: u64,
-    memory_size: u64,
-    align: u64,
-}
-
-/// Little-endian fields, one after another.
-pub(super) struct Fields {
-    pub(super) class: Class,
-    pub(super) bytes: Vec<u8>,
-}
-
-impl Fields {
-    pub(super) fn put(&mut self, bytes: &[u8]) -> &mut Self {
-        self.bytes.extend(bytes);
-        self
-    }
-
-    /// `bytes`, cut or filled up with NULs to `len`; the last is always a NUL.
-    pub(super) fn text(&mut self, bytes: &[u8], len: usize) -> &mut Self {
-        let end = self.bytes.len() + len;
-        self.put(&bytes[..bytes.len().min(len - 1)]);
-        self.bytes.resize(end, 0);
-        self
-    }
-
-    pub(super) fn u16(&mut self, value: u16) -> &mut Self {
-        self.put(&value.to_le_bytes())
-    }
-
-    pub(super) fn u32(&mut self, value: u32) -> &mut Self {
-        self.put(&value.to_le_bytes())
-    }
-
-    /// An address, an offset, a `long`; of a wider one the low half.
-    pub(super) fn word(&mut self, value: u64) -> &mut Self {
-        self.put(&value.to_le_bytes()[..self.class.word_len()])
-    }
-
-    /// Fills up to a multiple of a word, as C structures are.
-    pub(super) fn pad_to_word(&mut self) -> &mut Self {
-        self.bytes.resize(self.bytes.len().next_multiple_of(self.class.word_len()), 0);
-        self
-    }
-
-    fn program_header(&mut self, kind: u32, header: Header) {
-        let Header { flags, offset, vaddr, file_size, memory_size, align } = header;
-        self.u32(kind);
-        match self.class {
-            Class::Elf64 => self.u32(flags).word(offset).word(vaddr).word(0),
-            Class::Elf32 => self.word(offset).word(vaddr).word(0),
-        };
-        self.word(file_size).word(memory_size);
-        match self.class {
-            Class::Elf64 => self.word(align),
-            Class::Elf32 => self.u32(flags).word(align),
-        };
-    }
 }

@@ -4,8 +4,7 @@
 //! for every mapping, those that are left out too. A second PT_NOTE at the end holds the record of
 //! the copy: what is known only when it is over. Not the cores of machines: `elf`.
 
-pub(super) use read::{from_headers, is_process};
-
+mod fields;
 mod kinds;
 mod layout;
 mod notes;
@@ -14,9 +13,11 @@ mod write;
 
 use super::row::Format;
 use crate::{HoleEncoding, Space};
+pub use layout::RECORD_LEN;
+pub(super) use read::{from_headers, is_process};
 
 pub(super) const FORMAT: Format = Format {
-    name: "core",
+    name: read::NAME,
     summary: "ELF core of a process: registers, auxv, files, a segment for each mapping",
     opened_by: "gdb, lldb, drgn, eu-stack",
     hole_encoding: HoleEncoding::Gaps,
@@ -29,11 +30,3 @@ pub(super) const FORMAT: Format = Format {
     // The magic of all ELF files is the row `elf`'s, which tells them apart by their notes.
     magics: &[],
 };
-
-/// Bytes that the record of a copy may have; more is not kept.
-pub const RECORD_LEN: usize = 16 * 1024 - 20;
-
-/// The name of the note that holds the record, as JSON, NULs after it.
-const RECORD_NAME: &str = "MEMDUMP";
-/// The type of that note. Not a small number: gdb looks at types before names, and takes 1 for registers.
-const RECORD_KIND: u32 = u32::from_be_bytes(*b"MEMD");

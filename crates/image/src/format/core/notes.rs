@@ -4,8 +4,8 @@
 
 use object::elf;
 
-use super::super::elf::note;
-use super::layout::{Class, Fields};
+use super::fields::{Class, Fields};
+use crate::elf::note;
 use crate::{MemoryMap, ProcessFacts, Registers, Thread};
 
 /// `NT_SIGINFO`, `NT_FILE` and `NT_X86_XSAVE_LAYOUT` in `include/uapi/linux/elf.h`.

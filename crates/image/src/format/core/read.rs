@@ -4,38 +4,38 @@ use std::sync::Arc;
 
 use object::elf;
 
-use super::super::elf::{ElfCore, Segment};
 use super::super::row::Image;
 use super::super::stretches::{FirstWins, Shift, Stretches, held};
-use super::{FORMAT, kinds};
-use crate::problem::Wanted;
-use crate::problem::known_size;
-use crate::problem::{FormatError, OpenMode, Problems};
+use super::kinds;
+use crate::elf::{ElfFile, Segment};
+use crate::problem::{FormatError, OpenMode, Problems, Wanted, known_size};
 use crate::{Mapping, MemoryMap, Permissions, ProcessFacts, ReadAt, Region, RegionKind, Space};
 
+/// The name of the format.
+pub(super) const NAME: &str = "core";
 /// Where `p_vaddr` stands in `Elf64_Phdr`.
 const P_VADDR: u64 = 16;
 
 /// Whether the notes are a process's.
-pub(in crate::format) fn is_process(core: &ElfCore) -> bool {
+pub(in crate::format) fn is_process(core: &ElfFile) -> bool {
     core.note("VMCOREINFO").is_none()
         && core.notes().any(|note| note.name == b"CORE" && note.kind == elf::NT_PRPSINFO.0)
 }
 
 pub(super) fn open(file: Arc<dyn ReadAt>, mode: OpenMode) -> Result<Image, FormatError> {
     let mut problems = Problems::new(mode);
-    from_headers(ElfCore::read_with(&*file, &mut problems)?, file, problems)
+    from_headers(ElfFile::read_with(&*file, &mut problems)?, file, problems)
 }
 
 /// An image of a core whose headers have been read, and what is wrong with its notes. Of addresses that two segments claim the first one's count.
 pub(in crate::format) fn from_headers(
-    (core, with_notes): (ElfCore, Option<FormatError>),
+    (core, with_notes): (ElfFile, Option<FormatError>),
     file: Arc<dyn ReadAt>,
     mut problems: Problems,
 ) -> Result<Image, FormatError> {
     let process = process(&core);
-    let place = |offset| Wanted { format: FORMAT.name, field: "p_vaddr", offset };
-    let end = known_size(&*file, FORMAT.name)?;
+    let place = |offset| Wanted { format: NAME, field: "p_vaddr", offset };
+    let end = known_size(&*file, NAME)?;
     let mut parts = FirstWins::new();
     for (index, segment) in core.segments.iter().enumerate() {
         let content = segment.file_size.min(segment.memory_size);
@@ -60,7 +60,7 @@ pub(in crate::format) fn from_headers(
         let Segment { vaddr, offset, .. } = core.segments[index];
         (extent, Shift::new(vaddr, offset))
     });
-    let names = (FORMAT.name, "segments");
+    let names = (NAME, "segments");
     let space = Stretches::new(map, parts.collect(), file, names, &mut problems)?;
     with_notes.map_or(Ok(()), |problem| problems.found(problem))?;
     let mut facts = core.facts();
@@ -80,7 +80,7 @@ fn mapping(segment: &Segment) -> Mapping {
 }
 
 /// What PRPSINFO says: `struct elf_prpsinfo`; with 32 bits `pr_flag` is half as long, and the numbers of user and group are, too.
-fn process(core: &ElfCore) -> ProcessFacts {
+fn process(core: &ElfFile) -> ProcessFacts {
     let mut process = ProcessFacts { arch: core.arch(), ..ProcessFacts::default() };
     for note in core.notes().filter(|note| note.name == b"CORE") {
         if note.kind == elf::NT_AUXV.0 {

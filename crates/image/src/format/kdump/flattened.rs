@@ -9,11 +9,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use super::ZSTD;
+use super::fields::NAME;
 use crate::ReadAt;
-use crate::problem::known_size;
-use crate::problem::{FormatError, Problems};
-use crate::problem::{Wanted, reaches, whole_front};
+use crate::problem::{FormatError, Problems, Wanted, known_size, reaches, whole_front};
 
 /// `MAKEDUMPFILE_SIGNATURE`, with NULs to its full length.
 pub(super) const SIGNATURE: [u8; 16] = *b"makedumpfile\0\0\0\0";
@@ -55,8 +53,8 @@ impl Flattened {
         file: Arc<dyn ReadAt>,
         problems: &mut Problems,
     ) -> Result<(Self, bool), FormatError> {
-        let place = |offset, field| Wanted { format: ZSTD.name, field, offset };
-        let known = known_size(&*file, ZSTD.name)?;
+        let place = |offset, field| Wanted { format: NAME, field, offset };
+        let known = known_size(&*file, NAME)?;
         let mut header = [0; 32];
         place(0, "flattened header").read(&*file, &mut header)?;
         if header[16..24] != TYPE.to_be_bytes() || header[24..32] != VERSION.to_be_bytes() {

@@ -5,13 +5,11 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use super::super::elf::ElfCore;
-use super::{
-    BLOCK_LENS, HEADER_LEN, NO_VERSION, SIGNATURE, SUB_HEADER_LEN, UTS_LEN, VERSION, ZSTD, at, sub,
+use super::fields::{
+    BLOCK_LENS, HEADER_LEN, NAME, NO_VERSION, SIGNATURE, SUB_HEADER_LEN, UTS_LEN, VERSION, at, sub,
 };
-use crate::problem::known_size;
-use crate::problem::{FormatError, Problems};
-use crate::problem::{Wanted, read_up_to};
+use crate::elf::ElfFile;
+use crate::problem::{FormatError, Problems, Wanted, known_size, read_up_to};
 use crate::{Extent, Facts, MemoryMap, ReadAt, Region, RegionKind, Space, VmCoreInfo};
 
 /// More ranges of RAM than any machine has; a file with more is not read.
@@ -52,7 +50,7 @@ pub(super) struct Header {
 
 /// A field of the header.
 pub(super) fn field(offset: usize, field: &'static str) -> Wanted {
-    Wanted { format: ZSTD.name, field, offset: offset as u64 }
+    Wanted { format: NAME, field, offset: offset as u64 }
 }
 
 impl Header {
@@ -63,7 +61,7 @@ impl Header {
         held: u64,
         problems: &mut Problems,
     ) -> Result<Self, FormatError> {
-        let size = known_size(file, ZSTD.name)?;
+        let size = known_size(file, NAME)?;
         let mut header = [0; HEADER_LEN];
         field(0, "header").read(file, &mut header)?;
         if header[..8] != SIGNATURE {
@@ -194,7 +192,7 @@ fn scan(
         let now = READ_LEN.min(len - done);
         bytes.clear();
         bytes.resize(now.next_multiple_of(8) as usize, 0);
-        let place = Wanted { format: ZSTD.name, field: "bitmap", offset: bitmap + done };
+        let place = Wanted { format: NAME, field: "bitmap", offset: bitmap + done };
         let piece = &mut bytes[..now as usize];
         let found = read_up_to(file, place.offset, piece).map_err(|source| place.failed(source));
         let found = problems.or_none(found)?.unwrap_or(0);
@@ -302,7 +300,7 @@ fn facts(
             return Err(field(place, what).bad(problem));
         }
         let mut bytes = vec![0; len as usize];
-        Wanted { format: ZSTD.name, field: what, offset }.read(file, &mut bytes)?;
+        Wanted { format: NAME, field: what, offset }.read(file, &mut bytes)?;
         Ok(Some(bytes))
     };
     let mut part = |place, since, most, what| {
@@ -313,7 +311,7 @@ fn facts(
     let elf_notes = part(sub::OFFSET_NOTE, 4, MAX_NOTES_LEN, "offset_note")?;
     let in_notes = || {
         let notes = elf_notes.clone()?;
-        ElfCore { notes, ..ElfCore::default() }.vmcoreinfo()
+        ElfFile { notes, ..ElfFile::default() }.vmcoreinfo()
     };
     let mut facts = Facts {
         host: name(at::NODENAME),

@@ -2,13 +2,14 @@
 
 use std::io;
 
-use super::super::elf::{self, ElfCore};
+use super::super::vmcore::machine_notes;
 use super::codec::Codec;
-use super::target::Target;
-use super::{
+use super::fields::{
     BLOCK_LENS, DESCRIPTOR_LEN, HEADER_LEN, NO_VERSION, SIGNATURE, SUB_HEADER_LEN, UTS_LEN,
     VERSION, at, sub,
 };
+use super::target::Target;
+use crate::elf::ElfFile;
 use crate::{Extent, ExtentSet, Facts, Plan};
 
 /// Bytes of a bitmap that are made at a time. Only the last piece may be shorter.
@@ -55,7 +56,7 @@ impl Layout {
                 frames
             })
             .collect();
-        let notes = elf::machine_notes(&plan.facts);
+        let notes = machine_notes(&plan.facts);
         let end = frames.last().map_or(0, |frames| frames.end);
         let bitmap_len = end.div_ceil(8).next_multiple_of(block);
         let sub_len = (SUB_HEADER_LEN as u64 + notes.len() as u64).next_multiple_of(block);
@@ -99,7 +100,7 @@ impl Layout {
         let bitmap_blocks = u32::try_from(2 * self.bitmap_len / self.block)
             .map_err(|_| refused("kdump has no place for addresses that high"))?;
         let max_mapnr = self.frames.last().map_or(0, |frames| frames.end);
-        let core = ElfCore { notes: self.notes.clone(), ..ElfCore::default() };
+        let core = ElfFile { notes: self.notes.clone(), ..ElfFile::default() };
         // NT_PRSTATUS: one for each CPU.
         let cpus = core.notes().filter(|note| note.name == b"CORE" && note.kind == 1).count();
 

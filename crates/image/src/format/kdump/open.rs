@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::super::row::Image;
+use super::fields::sub;
 use super::flattened::{self, Flattened};
 use super::header::{Header, field};
 use super::pages::Kdump;
 use super::part::Part;
-use super::sub;
 use crate::ReadAt;
 use crate::problem::{FormatError, OpenMode, Problems};
 

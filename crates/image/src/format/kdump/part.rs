@@ -5,10 +5,9 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::fields::{DESCRIPTOR_LEN, NAME};
 use super::header::{Header, STEP_LEN, within};
-use super::{DESCRIPTOR_LEN, ZSTD};
-use crate::problem::FormatError;
-use crate::problem::{is_damage, read_up_to};
+use crate::problem::{FormatError, is_damage, read_up_to};
 use crate::{Cause, ReadAt};
 
 /// Descriptors at the end of the table that are looked at first for the end of the pages.
@@ -122,7 +121,7 @@ impl Part {
             return None;
         }
         let addr = self.frame_of(first).unwrap_or(self.pages.start).saturating_mul(block);
-        Some(FormatError::Truncated { format: ZSTD.name, offset, field: "pages", missing, addr })
+        Some(FormatError::Truncated { format: NAME, offset, field: "pages", missing, addr })
     }
 
     /// Hands on the descriptors that are there, from number `first` on.

@@ -10,9 +10,9 @@ use super::super::packed::{Packed, Packer, Part};
 use super::super::writer::ImageWriter;
 use super::codec::Codec;
 use super::dumped::Dumped;
+use super::fields::{DESCRIPTOR_LEN, INCOMPLETE, at};
 use super::layout::{Layout, frame_extent};
 use super::target::Target;
-use super::{DESCRIPTOR_LEN, INCOMPLETE, at};
 use crate::{Cause, Chunk, Content, Extent, ExtentSet, HoleEncoding, Output, Plan, is_zero};
 
 /// Bytes of descriptors that are written at a time.

@@ -6,35 +6,13 @@ use object::elf;
 
 use super::super::fill::SpanWriter;
 use super::super::writer::ImageWriter;
-use super::{EHDR_LEN, IDENT, NO_PADDR, PHDR_LEN, PN_XNUM, SHDR_LEN};
-use crate::{Arch, Chunk, Facts, HoleEncoding, Output, Plan, Region, Space};
+use super::notes::machine_notes;
+use crate::elf::NO_PADDR;
+use crate::elf::layout::{EHDR_LEN, IDENT, PHDR_LEN, PN_XNUM, SHDR_LEN};
+use crate::{Arch, Chunk, HoleEncoding, Output, Plan, Region, Space};
 
 /// Memory begins on such a border of the file, so that direct I/O can write it as it was read.
 const DATA_ALIGNMENT: u64 = 4096;
-
-/// A note (gABI chapter 5): name and descriptor, each padded to 4 bytes; `namesz` counts the NUL.
-pub fn note(name: &str, kind: u32, descriptor: &[u8]) -> Vec<u8> {
-    let mut note = Vec::new();
-    note.extend((name.len() as u32 + 1).to_le_bytes());
-    note.extend((descriptor.len() as u32).to_le_bytes());
-    note.extend(kind.to_le_bytes());
-    for part in [[name.as_bytes(), b"\0"].concat().as_slice(), descriptor] {
-        note.extend(part);
-        note.resize(note.len().next_multiple_of(4), 0);
-    }
-    note
-}
-
-/// The source's own notes; VMCOREINFO is added where they lack it, as kernels before 4.19 do.
-pub(in super::super) fn machine_notes(facts: &Facts) -> Vec<u8> {
-    let mut notes = facts.elf_notes.clone().unwrap_or_default();
-    let has_it = notes.windows(11).any(|window| window == b"VMCOREINFO\0");
-    if let (false, Some(info)) = (has_it, &facts.vmcoreinfo) {
-        notes.resize(notes.len().next_multiple_of(4), 0);
-        notes.extend(note("VMCOREINFO", 0, info.as_bytes()));
-    }
-    notes
-}
 
 /// What stands where in the file.
 struct Layout {

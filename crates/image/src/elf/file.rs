@@ -1,22 +1,17 @@
-//! The reader: program headers and notes of any ELF core, of 64 bits or 32, and the memory of one of a machine.
-
-use std::cmp::Reverse;
-use std::sync::Arc;
+//! The headers of an ELF core file, of 64 bits or 32, read and checked.
 
 use object::LittleEndian as LE;
-use object::elf::{self, FileHeader32, FileHeader64, NoteHeader64};
+use object::elf::{self, FileHeader32, FileHeader64};
 use object::pod::{self, Pod};
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
 
-use super::super::core;
-use super::super::row::Image;
-use super::super::stretches::{FirstWins, Shift, Stretches, held};
-use super::{EHDR_LEN, FORMAT, IDENT, IDENT_32, NO_PADDR, PN_XNUM};
-use crate::problem::known_size;
-use crate::problem::{FormatError, OpenMode, Problems};
-use crate::problem::{Wanted, read_up_to};
-use crate::{Arch, Extent, Facts, MemoryMap, ReadAt, Region, RegionKind, Space, VmCoreInfo};
+use super::layout::{IDENT, IDENT_32, PN_XNUM};
+use super::note::{Note, notes};
+use crate::problem::{FormatError, OpenMode, Problems, Wanted, read_up_to};
+use crate::{Arch, Extent, Facts, ReadAt, VmCoreInfo};
 
+/// What such a file is called in errors.
+pub(crate) const NAME: &str = "elf";
 /// Where fields stand in `Elf64_Phdr`.
 const P_OFFSET: u64 = 8;
 const P_FILESZ: u64 = 32;
@@ -29,7 +24,7 @@ const NOTES_STEP: u64 = 64 << 10;
 
 /// The headers of an ELF core.
 #[derive(Clone, Debug, Default)]
-pub struct ElfCore {
+pub struct ElfFile {
     /// Whether its class is ELFCLASS32.
     pub is_32_bit: bool,
     /// `e_machine`.
@@ -40,17 +35,6 @@ pub struct ElfCore {
     pub notes: Vec<u8>,
 }
 
-/// A note of a core.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Note<'a> {
-    /// Its name, without the NUL.
-    pub name: &'a [u8],
-    /// Its type, which means something together with the name.
-    pub kind: u32,
-    /// What it holds.
-    pub descriptor: &'a [u8],
-}
-
 /// A PT_LOAD header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
@@ -58,7 +42,7 @@ pub struct Segment {
     pub offset: u64,
     /// `p_vaddr`.
     pub vaddr: u64,
-    /// `p_paddr`; [`NO_PADDR`] for kernel memory that is not contiguous there.
+    /// `p_paddr`; [`NO_PADDR`](super::NO_PADDR) for kernel memory that is not contiguous there.
     pub paddr: u64,
     /// `p_filesz`: bytes in the file.
     pub file_size: u64,
@@ -72,7 +56,7 @@ pub struct Segment {
     pub is_32_bit: bool,
 }
 
-impl ElfCore {
+impl ElfFile {
     /// Reads the headers and notes of `file`, which may be `/proc/kcore`: its size is not asked for.
     ///
     /// # Errors
@@ -86,12 +70,12 @@ impl ElfCore {
 
     /// The same, with headers that are not sound left out where that is allowed; and what is wrong with the notes, which
     /// stand at the end of some files: that memory is missing is to be said first.
-    pub(in super::super) fn read_with(
+    pub(crate) fn read_with(
         file: &dyn ReadAt,
         problems: &mut Problems,
     ) -> Result<(Self, Option<FormatError>), FormatError> {
         let mut ident = [0; IDENT.len()];
-        Wanted { format: FORMAT.name, field: "ELF header", offset: 0 }.read(file, &mut ident)?;
+        Wanted { format: NAME, field: "ELF header", offset: 0 }.read(file, &mut ident)?;
         match ident {
             IDENT => Self::read_class::<FileHeader64<LE>>(file, problems),
             IDENT_32 => Self::read_class::<FileHeader32<LE>>(file, problems),
@@ -178,7 +162,7 @@ impl ElfCore {
             let now = NOTES_STEP.min(len - done);
             self.notes.resize(here + now as usize, 0);
             let offset = offset.saturating_add(done);
-            let notes = Wanted { format: FORMAT.name, field: "notes", offset };
+            let notes = Wanted { format: NAME, field: "notes", offset };
             let read = read_up_to(file, offset, &mut self.notes[here..]);
             let found = *read.as_ref().unwrap_or(&0);
             self.notes.truncate(here + found);
@@ -223,80 +207,15 @@ impl ElfCore {
     }
 }
 
-/// The notes in the content of a PT_NOTE segment, up to the first that is damaged.
-pub fn notes(mut rest: &[u8]) -> impl Iterator<Item = Note<'_>> {
-    std::iter::from_fn(move || {
-        let (header, after) = pod::from_bytes::<NoteHeader64<LE>>(rest).ok()?;
-        let name_len = header.n_namesz.get(LE) as usize;
-        let desc_len = header.n_descsz.get(LE) as usize;
-        let desc_at = name_len.checked_next_multiple_of(4)?;
-        let name = after.get(..name_len)?;
-        let descriptor = after.get(desc_at..desc_at.checked_add(desc_len)?)?;
-        rest = after.get(desc_at + desc_len.next_multiple_of(4)..).unwrap_or(&[]);
-        let name = name.strip_suffix(b"\0").unwrap_or(name);
-        Some(Note { name, kind: header.n_type.get(LE).0, descriptor })
-    })
-}
-
-/// An image of the kernel's virtual memory has segments without a physical address; in every other
-/// core of a machine the physical addresses are the ones that no two segments share.
-///
-/// The core of a process is left to its own format.
-pub(super) fn open(file: Arc<dyn ReadAt>, mode: OpenMode) -> Result<Image, FormatError> {
-    let mut problems = Problems::new(mode);
-    let (core, with_notes) = ElfCore::read_with(&*file, &mut problems)?;
-    if core::is_process(&core) {
-        return core::from_headers((core, with_notes), file, problems);
-    }
-    let virtual_only = core.segments.iter().any(|segment| segment.paddr == NO_PADDR);
-    let space = if virtual_only { Space::Kernel } else { Space::Physical };
-
-    let mut found = Vec::new();
-    for segment in &core.segments {
-        let (start, other) = match space {
-            Space::Physical => (segment.paddr, Some(segment.vaddr).filter(|&vaddr| vaddr != 0)),
-            _ => (segment.vaddr, Some(segment.paddr).filter(|&p| p != NO_PADDR)),
-        };
-        let Some(extent) = problems.or_none(segment.extent(start, segment.file_size))? else {
-            continue;
-        };
-        found.extend(extent.map(|extent| (extent, segment.offset, other)));
-    }
-    // The kernel's own vmcore has its text once more, as a part of RAM: it is the same memory, and the RAM has all of it.
-    found.sort_unstable_by_key(|(extent, ..)| (extent.start(), Reverse(extent.end())));
-    let end = known_size(&*file, FORMAT.name)?;
-    let mut parts = FirstWins::new();
-    for (extent, offset, other) in found {
-        let alias = other.map(|other: u64| other.wrapping_sub(extent.start()));
-        let item = (Shift::new(extent.start(), offset), alias);
-        parts.insert_held(extent, held(end, offset, extent.len()), item);
-    }
-    let parts = parts.into_parts();
-    let regions = parts.iter().map(|&(extent, (_, alias))| Region {
-        alias: alias.map(|distance| extent.start().wrapping_add(distance)),
-        ..Region::new(extent, RegionKind::Unknown)
-    });
-    let map = MemoryMap::new(space, regions.collect())
-        .map_err(|error| bad(EHDR_LEN, "p_paddr", error.to_string()))?;
-    let parts = parts.into_iter().map(|(extent, (shift, _))| (extent, shift)).collect();
-    let space = Stretches::new(map, parts, file, (FORMAT.name, "segments"), &mut problems)?;
-    with_notes.map_or(Ok(()), |problem| problems.found(problem))?;
-    Ok(Image { facts: core.facts(), space: Box::new(space), problems })
-}
-
 impl Segment {
     /// Where a field of the header stands in the file, of which `distance` is where it stands in `Elf64_Phdr`. In `Elf32_Phdr`
     /// those that can be wrong stand at half of that.
-    pub(in super::super) fn place(&self, distance: u64) -> u64 {
+    pub(crate) fn place(&self, distance: u64) -> u64 {
         self.header + if self.is_32_bit { distance / 2 } else { distance }
     }
 
     /// Where its content of `len` bytes lies, from `start` on; none where it has none.
-    pub(in super::super) fn extent(
-        &self,
-        start: u64,
-        len: u64,
-    ) -> Result<Option<Extent>, FormatError> {
+    pub(crate) fn extent(&self, start: u64, len: u64) -> Result<Option<Extent>, FormatError> {
         if len == 0 {
             return Ok(None);
         }
@@ -310,7 +229,7 @@ impl Segment {
 }
 
 fn bad(offset: u64, field: &'static str, problem: impl Into<String>) -> FormatError {
-    FormatError::Field { format: FORMAT.name, offset, field, problem: problem.into() }
+    FormatError::Field { format: NAME, offset, field, problem: problem.into() }
 }
 
 /// Reads a structure of plain bytes.
@@ -318,7 +237,7 @@ fn read_pod<T: Pod>(file: &dyn ReadAt, offset: u64, field: &'static str) -> Resu
     // The largest of the headers read here has 64 bytes.
     let mut bytes = [0; 64];
     let bytes = &mut bytes[..size_of::<T>()];
-    let header = Wanted { format: FORMAT.name, field, offset };
+    let header = Wanted { format: NAME, field, offset };
     header.read(file, bytes)?;
     match pod::from_bytes::<T>(bytes) {
         Ok((value, _)) => Ok(*value),
