@@ -40,6 +40,8 @@ impl Images {
     }
 
     fn write(&self, name: &str, bytes: &[u8]) {
+        // What is there may be read only, for root alone not.
+        let _ = fs::remove_file(self.path(name));
         fs::write(self.path(name), bytes).unwrap();
     }
 

@@ -126,6 +126,20 @@ pub(crate) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// True if the user may read what is mapped and in no page table: `/proc/PID/map_files` is root's alone.
+pub(crate) fn may_read_mapped_files() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Demands that a command took all of a target with shared memory that is in no page table; for a user who may not read that, that
+/// it says so, and that nothing else is missing.
+pub(crate) fn took_all_it_may(output: &Output) {
+    let (status, missing) = if may_read_mapped_files() { (0, 0) } else { (3, 1) };
+    assert_eq!(output.status.code(), Some(status), "{}", said(output));
+    let because = "not in the page table, and its file cannot be read in its place";
+    assert_eq!(said(output).matches(because).count(), missing, "{}", said(output));
+}
+
 /// A core, read by hand: where each segment lies, its size in memory, its bytes.
 pub(crate) struct Core(Vec<(u64, u64, Vec<u8>)>);
 
