@@ -1,6 +1,6 @@
 //! The part of an address space that somebody looks at.
 
-use crate::{AddressSpace, ExtentSet, MemoryMap};
+use crate::{AddressSpace, Extent, ExtentSet, MemoryMap};
 
 /// The part of an [`AddressSpace`] that is looked at: a space, the addresses in it that matter, and its page size.
 ///
@@ -46,6 +46,11 @@ impl<'a> View<'a> {
     /// The regions that are looked at, each cut to the part that is.
     pub fn map(&self) -> MemoryMap {
         self.space.map().clip(&self.extents)
+    }
+
+    /// The extents that are looked at, in ascending order, each cut where a region ends.
+    pub fn pieces(&self) -> impl Iterator<Item = Extent> + '_ {
+        self.space.map().regions().iter().flat_map(|region| self.extents.within(region.extent))
     }
 
     /// The page size, in bytes: a power of two.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 
 use super::error::CopyError;
-use crate::{AddressSpace, Extent, Plan, Presence, ReadError, Run};
+use crate::{AddressSpace, Extent, Plan, Presence, ReadError, Run, View};
 
 /// Runs that are read together, into one buffer.
 #[derive(Clone, Debug)]
@@ -37,6 +37,13 @@ impl<'a> Blocks<'a> {
         let extents: Vec<Extent> = plan.extents().collect();
         let extents = Box::new(extents.into_iter());
         Self { space, extents, rest: None, surveyed: VecDeque::new(), block_len }
+    }
+
+    /// The blocks of a view, in ascending order, with at most `block_len` bytes to read in each, at least 1.
+    pub fn of_view(view: &View<'a>, block_len: u64) -> Self {
+        let extents: Vec<Extent> = view.pieces().collect();
+        let extents = Box::new(extents.into_iter());
+        Self { space: view.space(), extents, rest: None, surveyed: VecDeque::new(), block_len }
     }
 
     /// The blocks of `extent`, which lies within a region, as of a plan that names it alone.
@@ -175,7 +182,12 @@ mod tests {
             let wanted = plan.map.extents().difference(&plan.left_out);
             let runs: Vec<Run> = blocks.iter().flat_map(|block| block.runs.clone()).collect();
             prop_assert_eq!(runs.iter().map(|run| run.extent.len()).sum::<u64>(), wanted.total());
-            prop_assert_eq!(runs.iter().map(|run| run.extent).collect::<ExtentSet>(), wanted);
+            prop_assert_eq!(runs.iter().map(|run| run.extent).collect::<ExtentSet>(), wanted.clone());
+            let view = View::new(&space, 4096).without(&plan.left_out);
+            let of_view = Blocks::of_view(&view, block_len).flat_map(|block| block.unwrap().runs);
+            prop_assert_eq!(of_view.map(|run| run.extent).collect::<ExtentSet>(), wanted);
+            let ascending = Plan { first: ExtentSet::default(), ..plan.clone() };
+            prop_assert!(view.pieces().eq(ascending.extents()));
             let early = plan.extents().take_while(|extent| plan.first.covers(*extent));
             let early: u64 = early.map(Extent::len).sum();
             prop_assert_eq!(early, plan.map.extents().difference(&plan.left_out)
