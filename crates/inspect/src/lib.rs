@@ -10,10 +10,6 @@ pub mod hexdump;
 pub mod kernel;
 pub mod scan;
 pub mod search;
-pub mod strings;
-pub mod tally;
-mod template;
+pub mod text;
 #[cfg(feature = "yara")]
 pub mod yara;
-
-pub use template::template;

@@ -2,9 +2,10 @@
 
 use memdump_image::{
     AddressSpace, Cause, Extent, MemoryMap, Presence, ReadError, Region, RegionKind, Run, Space,
+    View,
 };
-use memdump_inspect::diff::{Event, Options, Pages, Report, Side, diff};
-use memdump_inspect::scan;
+use memdump_inspect::diff::{Event, Options, Pages, Report, diff};
+use memdump_inspect::scan::{self, Flow};
 use proptest::prelude::*;
 
 const PAGE: u64 = 64;
@@ -119,7 +120,8 @@ fn plain(a: &Made, b: &Made) -> Pages {
 }
 
 fn options(changes: bool, block_len: usize, threads: usize) -> Options {
-    Options { changes, page_size: PAGE, scan: scan::Options { threads, block_len } }
+    let scan = scan::Options::default().threads(threads).block_len(block_len);
+    Options::default().changes(changes).scan(scan)
 }
 
 /// The addresses in A and in B, and the bytes in each.
@@ -127,14 +129,12 @@ type Told = (u64, u64, Vec<u8>, Vec<u8>);
 
 fn compare(a: &Made, b: &Made, options: &Options) -> (Report, Vec<Told>) {
     let mut changes = Vec::new();
-    fn side(made: &Made) -> Side<'_> {
-        Side { space: made, map: &made.map }
-    }
-    let report = diff(side(a), side(b), options, &mut |event| {
+    let (a, b) = (View::new(a, PAGE), View::new(b, PAGE));
+    let report = diff(&a, &b, options, &mut |event| {
         if let Event::Change(change) = event {
             changes.push((change.a, change.b, change.old.to_vec(), change.new.to_vec()));
         }
-        Ok(())
+        Ok(Flow::Continue)
     });
     (report.unwrap(), changes)
 }
@@ -212,4 +212,23 @@ fn growth_is_told_by_region() {
     assert_eq!(heap.pages, Pages { same: 0x200, added: 0x700, ..Pages::default() });
     assert_eq!(report.pages().growth(), 0x700);
     assert!(heap.differs() && !report.rows[1].differs());
+}
+
+#[test]
+fn a_sink_that_has_enough_gets_no_more() {
+    let page = |byte| Page::Memory(byte, byte);
+    let a = Made::new(vec![page(1); PAGES as usize]);
+    // Memory is read here, and zeros are known there.
+    for other in [page(2), Page::KnownZero] {
+        let b = Made::new(vec![other; PAGES as usize]);
+        let (a, b) = (View::new(&a, PAGE), View::new(&b, PAGE));
+        let mut told = 0;
+        let report = diff(&a, &b, &options(true, 100, 2), &mut |event| {
+            assert!(told < 3);
+            told += u64::from(matches!(event, Event::Change(_)));
+            Ok(Flow::stop_if(told == 3))
+        });
+        assert!(report.unwrap().differs());
+        assert_eq!(told, 3);
+    }
 }

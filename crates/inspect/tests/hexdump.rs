@@ -6,9 +6,10 @@ use std::thread;
 
 use memdump_image::{
     AddressSpace, Cause, Extent, MemoryMap, Presence, ReadError, Region, RegionKind, Run, Space,
+    View,
 };
 use memdump_inspect::hexdump::{Event, Layout, Options, hexdump};
-use memdump_inspect::scan;
+use memdump_inspect::scan::{self, Flow};
 use proptest::prelude::*;
 
 const PAGE: u64 = 64;
@@ -113,18 +114,13 @@ fn plain(start: u64, bytes: &[u8], width: usize, digits: usize, squeeze: bool) -
 }
 
 fn options(width: usize, squeeze: bool, block_len: usize, threads: usize) -> Options {
-    Options {
-        layout: Layout { width, ..Layout::canonical(8) },
-        squeeze,
-        by_region: false,
-        page_size: PAGE,
-        scan: scan::Options { threads, block_len },
-    }
+    let scan = scan::Options::default().threads(threads).block_len(block_len);
+    Options::default().layout(Layout::canonical(8).width(width)).squeeze(squeeze).scan(scan)
 }
 
 fn shown(space: &Made, ranges: Option<&[Extent]>, options: &Options) -> String {
     let mut text = Vec::new();
-    let result = hexdump(space, space.map(), ranges, options, &mut |event| {
+    let result = hexdump(&View::new(space, PAGE), ranges, options, &mut |event| {
         match event {
             Event::Lines(lines) => text.extend_from_slice(lines),
             Event::Region(region) => writeln!(text, "region {}", region.extent)?,
@@ -132,7 +128,7 @@ fn shown(space: &Made, ranges: Option<&[Extent]>, options: &Options) -> String {
             Event::Nothing(extent) => writeln!(text, "nothing {extent}")?,
             Event::Progress(_) => {}
         }
-        Ok(())
+        Ok(Flow::Continue)
     });
     result.unwrap();
     String::from_utf8(text).unwrap()
@@ -265,7 +261,7 @@ fn regions_are_told_and_lines_end_with_them() {
     };
     let map = MemoryMap::new(Space::Process(1), vec![region(0, 0x28), region(0x28, 0x50)]).unwrap();
     let made = Made { map, bytes: vec![0; 0x50], pages: vec![Page::KnownZero] };
-    let options = Options { by_region: true, ..options(16, true, 100, 2) };
+    let options = options(16, true, 100, 2).by_region(true);
     let text = shown(&made, None, &options);
     let heads: Vec<&str> = text.lines().map(|line| line.split("  ").next().unwrap()).collect();
     assert_eq!(
@@ -303,13 +299,22 @@ fn endless_zeros_take_no_time() {
     let map = MemoryMap::new(Space::Process(1), vec![Region::new(extent, RegionKind::Heap)]);
     let zeros = Zeros(map.unwrap());
     let mut text = Vec::new();
-    let result = hexdump(&zeros, zeros.map(), None, &options(16, true, 1 << 20, 2), &mut |event| {
+    let view = View::new(&zeros, PAGE);
+    let result = hexdump(&view, None, &options(16, true, 1 << 20, 2), &mut |event| {
         if let Event::Lines(lines) = event {
             text.extend_from_slice(lines);
         }
-        Ok(())
+        Ok(Flow::Continue)
     });
     result.unwrap();
+    // Nor does an end that comes early, where each line is shown.
+    let mut events = 0;
+    let result = hexdump(&view, None, &options(16, false, 1 << 20, 2), &mut |_| {
+        events += 1;
+        Ok(Flow::stop_if(events == 3))
+    });
+    result.unwrap();
+    assert_eq!(events, 3);
     let text = String::from_utf8(text).unwrap();
     assert!(
         text.starts_with("00001000  00 00") && text.ends_with("|\n*\n400000001000\n"),

@@ -1,7 +1,7 @@
 //! `memdump strings`.
 
 use clap::{Args, ValueEnum};
-use memdump_inspect::strings::Encoding;
+use memdump_inspect::text::Encoding;
 
 use super::{ShowArgs, TARGET_HELP, TargetArgs};
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use anyhow::{Context, bail};
-use memdump_image::{Cause, Extent, Hole, MemoryMap, Region};
+use memdump_image::{Cause, Extent, Hole, MemoryMap, Region, View};
 use memdump_inspect::hexdump::{Event, Form, Layout, Marks, Options, hexdump};
-use memdump_inspect::scan::{self, ScanError};
+use memdump_inspect::scan::{Flow, ScanError};
 use serde_json::json;
 
 use super::look;
@@ -27,7 +27,7 @@ pub(crate) fn run(args: &HexdumpArgs) -> anyhow::Result<Exit> {
     if !args.show.quiet {
         target.notes.iter().for_each(|note| eprintln!("memdump: {note}"));
     }
-    let map = chosen(args, &target)?;
+    let view = chosen(args, &target)?;
     let listing = Listing::open().context(ListingClosed)?;
     let palette = Palette::of(args.show.color);
     let reader = match () {
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &HexdumpArgs) -> anyhow::Result<Exit> {
     };
     let options = options(args, &target, reader);
     let total = match args.ranges.is_empty() {
-        true => map.total(),
+        true => view.total(),
         false => args.ranges.iter().map(|range| range.len()).sum(),
     };
     // The moving line would run into what is shown.
@@ -52,7 +52,8 @@ pub(crate) fn run(args: &HexdumpArgs) -> anyhow::Result<Exit> {
         progress: Progress::new(style, args.show.quiet, total),
     };
     let ranges = (!args.ranges.is_empty()).then_some(&args.ranges[..]);
-    let result = hexdump(target.space(), &map, ranges, &options, &mut |event| shown.event(event));
+    let result =
+        hexdump(&view, ranges, &options, &mut |event| shown.event(event).map(|()| Flow::Continue));
     shown.progress.clear();
     let exit = shown.conclude(args);
     let listing = shown.listing;
@@ -61,7 +62,7 @@ pub(crate) fn run(args: &HexdumpArgs) -> anyhow::Result<Exit> {
     drop(target);
     match result {
         Err(_) if stop.is_set() => bail!("stopped by a signal"),
-        Ok(()) => listing.finish().context(ListingClosed)?,
+        Ok(_) => listing.finish().context(ListingClosed)?,
         Err(ScanError::Deliver(error)) => {
             let is_quit = error.kind() == io::ErrorKind::BrokenPipe && listing.was_pager();
             return if is_quit { Ok(Exit::Complete) } else { Err(error).context(ListingClosed) };
@@ -75,14 +76,15 @@ pub(crate) fn run(args: &HexdumpArgs) -> anyhow::Result<Exit> {
 }
 
 /// What of the target is shown.
-fn chosen(args: &HexdumpArgs, target: &Target) -> anyhow::Result<MemoryMap> {
+fn chosen<'a>(args: &HexdumpArgs, target: &'a Target) -> anyhow::Result<View<'a>> {
+    let view = target.view();
     if args.ranges.is_empty() {
-        return Ok(target.plan.map.subtract(&target.plan.left_out));
+        return Ok(view);
     }
     // Whoever names an address wants to see what is there; but devices are not memory.
-    let map = target.map().subtract(&target.omitted.iter().map(|hole| hole.extent).collect());
-    let extents = map.extents();
-    let is_there = |range: &Extent| extents.within(*range).next().is_some();
+    let view = View::new(target.space(), view.page_size())
+        .without(&target.omitted.iter().map(|hole| hole.extent).collect());
+    let is_there = |range: &Extent| view.extents().within(*range).next().is_some();
     if !args.ranges.iter().any(is_there) {
         let range = args.ranges[0];
         let omitted = target.omitted.iter().find(|hole| hole.extent.intersection(range).is_some());
@@ -100,7 +102,7 @@ fn chosen(args: &HexdumpArgs, target: &Target) -> anyhow::Result<MemoryMap> {
             }
         );
     }
-    Ok(map)
+    Ok(view)
 }
 
 /// What lies around a range where nothing is, for people.
@@ -135,18 +137,11 @@ fn options(args: &HexdumpArgs, target: &Target, reader: Reader) -> Options {
         Reader::Person(palette) if palette.is_on() => Form::Marked(Box::new(MARKS)),
         Reader::Person(_) | Reader::Program => Form::Canonical,
     };
-    Options {
-        layout: Layout {
-            width: args.width.into(),
-            group: args.group.into(),
-            address_digits: if is_plain { 8 } else { 16 },
-            form,
-        },
-        squeeze: !args.no_squeezing,
-        by_region: !is_plain && reader != Reader::Program,
-        page_size: target.plan.page_size,
-        scan: scan::Options::default(),
-    }
+    let layout = Layout::canonical(if is_plain { 8 } else { 16 });
+    Options::default()
+        .layout(layout.width(args.width.into()).group(args.group.into()).form(form))
+        .squeeze(!args.no_squeezing)
+        .by_region(!is_plain && reader != Reader::Program)
 }
 
 /// What has been shown.

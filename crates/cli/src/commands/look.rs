@@ -1,11 +1,10 @@
 //! What the commands share that look into a target: progress, the summary, exit statuses.
 
 use std::io::{self, IsTerminal};
-use std::sync::Mutex;
 
 use anyhow::{Context, bail};
 use memdump_image::Hole;
-use memdump_inspect::scan::{Options, ScanError, Summary};
+use memdump_inspect::scan::{self, Flow, ScanError, Summary};
 use serde_json::{Value, json};
 
 use super::target::Target;
@@ -31,16 +30,16 @@ pub(super) fn run(command: impl FnOnce() -> anyhow::Result<Exit>) -> anyhow::Res
 }
 
 /// As many threads as were asked for.
-pub(super) fn options(threads: Option<u8>) -> Options {
-    let default = Options::default();
-    Options { threads: threads.map_or(default.threads, usize::from), ..default }
+pub(super) fn options(threads: Option<u8>) -> scan::Options {
+    let default = scan::Options::default();
+    default.threads(threads.map_or(default.threads, usize::from))
 }
 
 /// A moving line on standard error, where that is a terminal and output is not: the two would mix.
 ///
 /// A signal ends the scan in order, so that a process that was stopped or forked for it is let go.
 pub(super) struct Moving<'a> {
-    progress: Mutex<Progress>,
+    progress: Progress,
     stop: &'a StopFlag,
 }
 
@@ -48,35 +47,31 @@ impl<'a> Moving<'a> {
     pub(super) fn new(target: &Target, show: &ShowArgs, stop: &'a StopFlag) -> Self {
         let is_mixed = io::stdout().is_terminal();
         let style = if is_mixed { ProgressStyle::Never } else { show.progress };
-        let progress = Progress::new(style, show.quiet, target.plan.total());
-        Self { progress: Mutex::new(progress), stop }
+        let progress = Progress::new(style, show.quiet, target.view().total());
+        Self { progress, stop }
     }
 
     /// So many bytes more are done; an error where a signal asks to stop.
-    pub(super) fn advance(&self, done: u64) -> io::Result<()> {
-        if let Ok(mut progress) = self.progress.lock() {
-            progress.advance(done);
-        }
-        self.stop.check()
+    pub(super) fn advance(&mut self, done: u64) -> io::Result<Flow> {
+        self.progress.advance(done);
+        self.stop.check().map(|()| Flow::Continue)
     }
 
     pub(super) fn clear(&self) {
-        if let Ok(progress) = self.progress.lock() {
-            progress.clear();
-        }
+        self.progress.clear();
     }
 
-    /// What a scan came to, for [`ScanError`] and the listing.
-    pub(super) fn done(
+    /// The result of a search, with an error that names the target.
+    pub(super) fn done<T>(
         &self,
-        result: Result<(), ScanError>,
+        result: Result<T, ScanError>,
         target: &Target,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<T> {
         match result {
             Err(_) if self.stop.is_set() => bail!("stopped by a signal"),
             Err(error @ ScanError::Deliver(_)) => Err(error).context(ListingClosed),
             Err(error) => Err(error).with_context(|| format!("cannot read {}", target.name)),
-            Ok(()) => Ok(()),
+            Ok(seen) => Ok(seen),
         }
     }
 }
@@ -88,7 +83,7 @@ pub(super) fn watch() -> anyhow::Result<StopFlag> {
 
 /// Says beforehand what should be known of the target.
 pub(super) fn introduce(target: &Target, quiet: bool) {
-    tracing::info!("{}: {} to look at", target.name, Human(target.plan.total()));
+    tracing::info!("{}: {} to look at", target.name, Human(target.view().total()));
     for note in target.notes.iter().filter(|_| !quiet) {
         eprintln!("memdump: {note}");
     }

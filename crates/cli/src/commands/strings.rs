@@ -4,9 +4,10 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context;
-use memdump_inspect::scan::{ScanError, Summary};
-use memdump_inspect::strings::{Collect, Encoding, Found, Wanted, find};
-use memdump_inspect::tally::{Alike, Counted, Counts, Rank, Tally, Unlisted};
+use memdump_inspect::scan::{Flow, ScanError, Summary};
+use memdump_inspect::text::Encoding;
+use memdump_inspect::text::strings::{Collect, Event, FoundString, Options, find};
+use memdump_inspect::text::tally::{Alike, Counted, Counts, Rank, Tally, Unlisted};
 use serde_json::json;
 
 use super::look::{self, Moving};
@@ -37,11 +38,11 @@ pub(crate) fn run(args: &StringsArgs) -> anyhow::Result<Exit> {
     })
 }
 
-fn wanted(args: &StringsArgs, in_parts: bool) -> Wanted {
-    let mut encodings: Vec<Encoding> = args.encoding.iter().map(|&arg| arg.into()).collect();
-    encodings.sort_unstable();
-    encodings.dedup();
-    Wanted { encodings, min_len: args.min_len as usize, in_parts }
+fn options(args: &StringsArgs) -> Options {
+    Options::default()
+        .encodings(args.encoding.iter().map(|&arg| arg.into()))
+        .min_len(args.min_len as usize)
+        .scan(look::options(args.threads))
 }
 
 fn listed(args: &StringsArgs, target: &Target, stop: &StopFlag) -> anyhow::Result<Exit> {
@@ -54,20 +55,16 @@ fn listed(args: &StringsArgs, target: &Target, stop: &StopFlag) -> anyhow::Resul
         json: args.show.json,
         found: AtomicU64::new(0),
     };
-    let moving = Moving::new(target, &args.show, stop);
+    let mut moving = Moving::new(target, &args.show, stop);
     let mut stdout = io::stdout();
-    let (summary, result) = find(
-        target.space(),
-        &target.plan,
-        &look::options(args.threads),
-        &wanted(args, !args.show.json),
-        &shown,
-        &mut |lines| stdout.write_all(&lines.text),
-        &|done| moving.advance(done),
-    );
+    let options = options(args).in_parts(!args.show.json).collect(&shown);
+    let result = find(&target.view(), &options, &mut |event| match event {
+        Event::Strings(lines) => stdout.write_all(&lines.text).map(|()| Flow::Continue),
+        Event::Progress(bytes) => moving.advance(bytes),
+    });
     moving.clear();
     let flushed = stdout.flush().map_err(ScanError::Deliver);
-    moving.done(result.and(flushed), target)?;
+    let summary = moving.done(result.and_then(|seen| flushed.map(|()| seen)), target)?;
     let found = shown.found.into_inner();
     if args.show.json {
         print(&look::summary_line(target, &summary, found))?;
@@ -96,11 +93,11 @@ struct Lines {
 impl Collect for Shown<'_> {
     type Out = Lines;
 
-    fn string(&self, lines: &mut Lines, string: &Found<'_>) {
+    fn string(&self, lines: &mut Lines, string: &FoundString<'_>) {
         let out = &mut lines.text;
         lines.found += u64::from(string.is_first);
         if self.json {
-            let Found { addr, encoding, .. } = string;
+            let FoundString { addr, encoding, .. } = string;
             let place = self.places.json(&mut lines.place, *addr);
             let name = encoding.name();
             // Writing to a vector cannot fail.
@@ -146,18 +143,14 @@ fn counted(args: &StringsArgs, target: &Target, stop: &StopFlag) -> anyhow::Resu
         (false, false) => (Alike::Equal, Rank::First),
     };
     let tally = Tally::new(alike, rank, max_kept(args));
-    let moving = Moving::new(target, &args.show, stop);
-    let (summary, result) = find(
-        target.space(),
-        &target.plan,
-        &look::options(args.threads),
-        &wanted(args, false),
-        &tally,
-        &mut |_| Ok(()),
-        &|done| moving.advance(done),
-    );
+    let mut moving = Moving::new(target, &args.show, stop);
+    let options = options(args).collect(&tally);
+    let result = find(&target.view(), &options, &mut |event| match event {
+        Event::Strings(_) => Ok(Flow::Continue),
+        Event::Progress(bytes) => moving.advance(bytes),
+    });
     moving.clear();
-    moving.done(result, target)?;
+    let summary = moving.done(result, target)?;
     let table = Table { args, target, is_terminal: io::stdout().is_terminal() };
     table.print(&tally.into_counts(), &summary)
 }

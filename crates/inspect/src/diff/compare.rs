@@ -3,28 +3,28 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use memdump_image::blocks::{Blocks, Found as Piece, read_block};
-use memdump_image::{
-    Cause, CopyError, Extent, Facts, MemoryMap, Plan, Region, RegionKind, is_zero,
-};
+use memdump_image::blocks::{Blocks, Found, read_block};
+use memdump_image::{Cause, CopyError, Extent, MemoryMap, Region, is_zero};
 
 use super::matching::{Matching, Segment};
-use super::{Change, Event, LINE, Listener, Options, Pages, Side};
-use crate::scan::{Content, Look, Part, ScanError};
+use super::report::{Change, Event, LINE, Options, Pages, Sink};
+use super::side::Side;
+use crate::scan::{Content, Flow, Look, Part, ScanError};
 
 /// Compares parts of B with A.
 pub(super) struct Pairs<'a> {
-    a: Side<'a>,
+    a: &'a Side<'a>,
     b: &'a MemoryMap,
     matching: &'a Matching,
-    options: &'a Options,
+    page_size: u64,
+    pub(super) options: Options,
     /// A page of them.
     zeros: Vec<u8>,
 }
 
 /// What was found in a part of B.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct Compared {
     /// By row.
     pub(super) pages: Vec<(usize, Pages)>,
     /// Bytes of A that could not be read.
@@ -36,7 +36,7 @@ pub(super) struct Found {
     pub(super) error: Option<ScanError>,
 }
 
-impl Found {
+impl Compared {
     fn pages(&mut self, row: usize) -> &mut Pages {
         if self.pages.last().is_none_or(|(last, _)| *last != row) {
             self.pages.push((row, Pages::default()));
@@ -58,17 +58,19 @@ pub(super) struct Changes {
 
 impl Changes {
     /// Tells them, and forgets them.
-    pub(super) fn tell(&mut self, listener: Listener<'_>) -> io::Result<()> {
+    pub(super) fn tell(&mut self, sink: Sink<'_>) -> io::Result<Flow> {
         let mut from = 0;
         for &(a, b, len) in &self.places {
             let (old, new) = (&self.old[from..from + len], &self.new[from..from + len]);
-            listener(Event::Change(Change { a, b, old, new }))?;
+            if sink(Event::Change(Change { a, b, old, new }))?.is_stop() {
+                return Ok(Flow::Stop);
+            }
             from += len;
         }
         self.places.clear();
         self.old.clear();
         self.new.clear();
-        Ok(())
+        Ok(Flow::Continue)
     }
 
     /// Adds the lines that differ of what stands at `a` and at `b`; it is of one page.
@@ -94,14 +96,14 @@ impl Changes {
 }
 
 impl Look for Pairs<'_> {
-    type Found = Found;
+    type Found = Compared;
 
     fn reach(&self) -> usize {
         0
     }
 
-    fn look(&self, part: &Part<'_>) -> Found {
-        let mut found = Found::default();
+    fn look(&self, part: &Part<'_>) -> Compared {
+        let mut found = Compared::default();
         let bytes = match &part.content {
             Content::Bytes(window) => Some(&window.bytes[window.own.clone()]),
             Content::Zero if self.options.changes => {
@@ -117,61 +119,65 @@ impl Look for Pairs<'_> {
                 return found;
             }
         };
-        self.part(part.extent, bytes, &mut found, &mut |_| Ok(()));
+        self.part(part.extent, bytes, &mut found, &mut |_| Flow::Continue);
         found
     }
 }
 
 impl<'a> Pairs<'a> {
     pub(super) fn new(
-        a: Side<'a>,
+        a: &'a Side<'a>,
         b: &'a MemoryMap,
         matching: &'a Matching,
-        options: &'a Options,
+        page_size: u64,
+        options: Options,
     ) -> Self {
         // A page size is a power of two, and none is near the size of memory.
-        let zeros = vec![0; options.page_size as usize];
-        Self { a, b, matching, options, zeros }
+        let zeros = vec![0; page_size as usize];
+        Self { a, b, matching, page_size, options, zeros }
     }
 
     /// Compares zeros of B with A, and tells changes as they are found.
     pub(super) fn each_in_zeros(
         &self,
         extent: Extent,
-        listener: Listener<'_>,
-    ) -> io::Result<Found> {
-        let mut found = Found::default();
-        let mut told = Ok(());
+        sink: Sink<'_>,
+    ) -> io::Result<(Compared, Flow)> {
+        let mut found = Compared::default();
+        let mut told = Ok(Flow::Continue);
         self.part(extent, None, &mut found, &mut |changes| {
-            told = changes.tell(listener);
-            told.as_ref().map_err(|error| error.kind().into()).copied()
+            told = changes.tell(sink);
+            Flow::stop_if(!matches!(told, Ok(Flow::Continue)))
         });
-        told.map(|()| found)
+        told.map(|flow| (found, flow))
     }
 
-    /// Compares memory of B: `bytes`, or zeros. `flush` is called whenever so much has been compared as one buffer
-    /// holds; an error ends it.
+    /// Compares memory of B: `bytes`, or zeros. `flush` is called whenever as much has been compared as one buffer
+    /// holds, and may stop it.
     fn part(
         &self,
         extent: Extent,
         bytes: Option<&[u8]>,
-        found: &mut Found,
-        flush: &mut dyn FnMut(&mut Changes) -> io::Result<()>,
+        found: &mut Compared,
+        flush: &mut dyn FnMut(&mut Changes) -> Flow,
     ) {
         for (here, row, segment) in self.split(extent) {
             let from = (here.start() - extent.start()) as usize;
             let bytes = bytes.map(|bytes| &bytes[from..from + here.len() as usize]);
             match (segment, bytes) {
                 (Some(segment), bytes) => {
-                    let result = self.pair(segment, here, bytes, row, found, flush);
-                    if let Err(error) = result {
-                        found.error = Some(error);
-                        return;
+                    match self.pair(segment, here, bytes, row, found, flush) {
+                        Ok(Flow::Continue) => {}
+                        Ok(Flow::Stop) => return,
+                        Err(error) => {
+                            found.error = Some(error);
+                            return;
+                        }
                     }
                 }
                 (None, Some(bytes)) => {
                     let pages = found.pages(row);
-                    pages.added += full_pages(here.start(), bytes, self.options.page_size);
+                    pages.added += full_pages(here.start(), bytes, self.page_size);
                 }
                 (None, None) => {}
             }
@@ -206,16 +212,14 @@ impl<'a> Pairs<'a> {
         extent: Extent,
         bytes: Option<&[u8]>,
         row: usize,
-        found: &mut Found,
-        flush: &mut dyn FnMut(&mut Changes) -> io::Result<()>,
-    ) -> Result<(), ScanError> {
+        found: &mut Compared,
+        flush: &mut dyn FnMut(&mut Changes) -> Flow,
+    ) -> Result<Flow, ScanError> {
         let a_start = segment.to_a(extent.start());
         let read_error = |addr| move |source| ScanError::Read { addr, source };
         let in_a = Extent::with_len(a_start, extent.len())
             .map_err(|error| read_error(a_start)(io::Error::other(error)))?;
-        let map = MemoryMap::new(self.a.map.space(), vec![Region::new(in_a, RegionKind::Unknown)])
-            .map_err(|error| read_error(a_start)(io::Error::other(error)))?;
-        let plan = Plan::whole(map, self.options.page_size, Facts::default());
+        let space = self.a.view.space();
         let block_len = self
             .options
             .scan
@@ -223,21 +227,20 @@ impl<'a> Pairs<'a> {
             .max(1)
             .min(usize::try_from(in_a.len()).unwrap_or(usize::MAX));
         let mut buffer = vec![0; block_len];
-        for block in Blocks::new(self.a.space, &plan, block_len as u64) {
+        for block in Blocks::of_extent(space, in_a, block_len as u64) {
             let block = block.map_err(|error| match error {
                 CopyError::Read { addr, source } => ScanError::Read { addr, source },
                 error => read_error(a_start)(io::Error::other(error)),
             })?;
-            let pieces =
-                read_block(self.a.space, &block, &mut buffer, block_len, self.options.page_size)
-                    .map_err(read_error(block.span.start()))?;
+            let pieces = read_block(space, &block, &mut buffer, block_len, self.page_size)
+                .map_err(read_error(block.span.start()))?;
             for piece in pieces {
                 let at = (piece.extent.start() - a_start) as usize;
                 let len = piece.extent.len();
                 let old = match piece.found {
-                    Piece::Bytes(from) => Some(&buffer[from..from + len as usize]),
-                    Piece::Zero => None,
-                    Piece::Hole(cause) => {
+                    Found::Bytes(from) => Some(&buffer[from..from + len as usize]),
+                    Found::Zero => None,
+                    Found::Hole(cause) => {
                         found.pages(row).unread += len;
                         *found.holes.entry(cause).or_default() += len;
                         continue;
@@ -247,9 +250,11 @@ impl<'a> Pairs<'a> {
                 let place = (piece.extent.start(), extent.start() + at as u64);
                 self.pages(place, old, new, len, row, found);
             }
-            flush(&mut found.changes).map_err(ScanError::Deliver)?;
+            if flush(&mut found.changes).is_stop() {
+                return Ok(Flow::Stop);
+            }
         }
-        Ok(())
+        Ok(Flow::Continue)
     }
 
     /// Compares page by page; none stands for zeros.
@@ -260,12 +265,12 @@ impl<'a> Pairs<'a> {
         new: Option<&[u8]>,
         len: u64,
         row: usize,
-        found: &mut Found,
+        found: &mut Compared,
     ) {
         if old.is_none() && new.is_none() {
             return;
         }
-        let page_size = self.options.page_size;
+        let page_size = self.page_size;
         let mut at = 0;
         let mut sum = Pages::default();
         while at < len {

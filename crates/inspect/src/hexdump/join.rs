@@ -4,11 +4,9 @@ use std::io;
 
 use memdump_image::{Cause, Extent, Hole, RegionKind};
 
-use super::Event;
+use super::event::{Event, Sink};
 use super::window::{Lines, Style, Window};
-
-/// Where the lines go. An error ends the dump.
-pub(super) type Listener<'a> = &'a mut (dyn FnMut(Event<'_>) -> io::Result<()> + Send);
+use crate::scan::Flow;
 
 /// How much text is told at a time where it is made from zeros.
 const TEXT_LEN: usize = 1 << 16;
@@ -16,7 +14,9 @@ const TEXT_LEN: usize = 1 << 16;
 /// What is known of what was told.
 pub(super) struct Joiner<'a> {
     style: Style<'a>,
-    listener: Listener<'a>,
+    sink: Sink<'a>,
+    /// The sink's last answer. Once it is [`Flow::Stop`], no more events are sent.
+    flow: Flow,
     /// The address after what was told; none where nothing goes on.
     end: Option<u64>,
     /// The last bytes of it, which make no whole line yet.
@@ -32,10 +32,11 @@ pub(super) struct Joiner<'a> {
 }
 
 impl<'a> Joiner<'a> {
-    pub(super) fn new(style: Style<'a>, listener: Listener<'a>) -> Self {
+    pub(super) fn new(style: Style<'a>, sink: Sink<'a>) -> Self {
         Self {
             style,
-            listener,
+            sink,
+            flow: Flow::Continue,
             end: None,
             partial: Vec::new(),
             kind: RegionKind::Unknown,
@@ -49,12 +50,24 @@ impl<'a> Joiner<'a> {
     pub(super) fn tell(&mut self, event: Event<'_>) -> io::Result<()> {
         self.end_stretch()?;
         self.end_hole()?;
-        (self.listener)(event)
+        self.send(event)
+    }
+
+    fn send(&mut self, event: Event<'_>) -> io::Result<()> {
+        if !self.flow.is_stop() {
+            self.flow = (self.sink)(event)?;
+        }
+        Ok(())
+    }
+
+    /// The sink's last answer.
+    pub(super) fn flow(&self) -> Flow {
+        self.flow
     }
 
     /// How far it has come.
     pub(super) fn progress(&mut self, bytes: u64) -> io::Result<()> {
-        (self.listener)(Event::Progress(bytes))
+        self.send(Event::Progress(bytes))
     }
 
     /// Memory in a region of `kind`.
@@ -88,7 +101,7 @@ impl<'a> Joiner<'a> {
             self.end_line()?;
         }
         let mut text = Vec::new();
-        while extent.end() - addr >= width {
+        while extent.end() - addr >= width && !self.flow.is_stop() {
             let is_like_last = squeezes && self.last.as_ref() == Some(&zeros);
             if !is_like_last {
                 layout.line(&mut text, kind, addr, &zeros);
@@ -108,6 +121,9 @@ impl<'a> Joiner<'a> {
             }
         }
         self.text(&text)?;
+        if self.flow.is_stop() {
+            return Ok(());
+        }
         self.partial.extend_from_slice(&zeros[..(extent.end() - addr) as usize]);
         self.end = Some(extent.end());
         Ok(())
@@ -176,7 +192,7 @@ impl<'a> Joiner<'a> {
     }
 
     fn text(&mut self, text: &[u8]) -> io::Result<()> {
-        if text.is_empty() { Ok(()) } else { (self.listener)(Event::Lines(text)) }
+        if text.is_empty() { Ok(()) } else { self.send(Event::Lines(text)) }
     }
 
     /// What was begun of a line stands there, short, and the next line is like none before.
@@ -206,7 +222,7 @@ impl<'a> Joiner<'a> {
 
     fn end_hole(&mut self) -> io::Result<()> {
         match self.hole.take() {
-            Some(hole) => (self.listener)(Event::Hole(hole)),
+            Some(hole) => self.send(Event::Hole(hole)),
             None => Ok(()),
         }
     }

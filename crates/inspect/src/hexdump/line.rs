@@ -4,10 +4,11 @@
 
 use memdump_image::RegionKind;
 
-use super::marks::{Change, Marks, Pen, Sort};
+use super::marks::{ByteClass, Change, Marks, Pen};
 
 /// What the lines look like.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Layout {
     /// Bytes a line, from 1 to [`Layout::MAX_WIDTH`].
     pub width: usize,
@@ -38,6 +39,27 @@ impl Layout {
     /// The layout of `hexdump -C`, with addresses of at least so many digits: it has 8 itself.
     pub fn canonical(address_digits: usize) -> Self {
         Self { width: 16, group: 8, address_digits, form: Form::Canonical }
+    }
+
+    /// Sets the bytes of a line.
+    #[must_use]
+    pub fn width(mut self, width: usize) -> Self {
+        self.width = width;
+        self
+    }
+
+    /// Sets the number of bytes after which a wider gap stands.
+    #[must_use]
+    pub fn group(mut self, group: usize) -> Self {
+        self.group = group;
+        self
+    }
+
+    /// Sets the form of a line.
+    #[must_use]
+    pub fn form(mut self, form: Form) -> Self {
+        self.form = form;
+        self
     }
 
     /// How many characters stand between an address and the text, for a whole line.
@@ -100,13 +122,13 @@ impl Layout {
         out.extend_from_slice(b"|\n");
     }
 
-    /// A mark stands where the sort of byte changes, so that lines stay short.
+    /// A mark stands where the class of byte changes, so that lines stay short.
     fn marked(&self, out: &mut Vec<u8>, marks: &Marks, kind: RegionKind, addr: u64, bytes: &[u8]) {
         marks.address(out, kind, |out| address(out, addr, self.address_digits));
         out.extend_from_slice(b"  ");
         let room = 2 * (bytes.len() + 1) * Change::MAX + self.hex_len() + bytes.len() + 4;
         let mut line = Pen::new(out, room);
-        let mut present = Sort::Unmarked;
+        let mut present = ByteClass::Unmarked;
         let (mut to_gap, mut shown) = (self.group, 0);
         for &byte in bytes {
             if to_gap == 0 && self.group > 0 {
@@ -115,24 +137,24 @@ impl Layout {
                 to_gap = self.group;
             }
             to_gap = to_gap.wrapping_sub(1);
-            let next = Sort::of(byte);
+            let next = ByteClass::of(byte);
             line.change(marks.change(present, next));
             let [high, low] = HEX[usize::from(byte)];
             line.put(&[high, low, b' ']);
             shown += 3;
             present = next;
         }
-        line.change(marks.change(present, Sort::Unmarked));
+        line.change(marks.change(present, ByteClass::Unmarked));
         line.spaces(self.hex_len() - shown);
         line.put(b" |");
-        let mut present = Sort::Unmarked;
+        let mut present = ByteClass::Unmarked;
         for &byte in bytes {
-            let next = Sort::of(byte);
+            let next = ByteClass::of(byte);
             line.change(marks.change(present, next));
             line.put(&[printable(byte)]);
             present = next;
         }
-        line.change(marks.change(present, Sort::Unmarked));
+        line.change(marks.change(present, ByteClass::Unmarked));
         line.put(b"|\n");
         line.end();
     }

@@ -7,8 +7,8 @@ use memdump_image::RegionKind;
 pub struct Marks {
     address: fn(RegionKind) -> &'static str,
     reset: &'static str,
-    /// From each sort of byte to each.
-    changes: [[Change; Sort::COUNT]; Sort::COUNT],
+    /// From each class of byte to each.
+    changes: [[Change; ByteClass::COUNT]; ByteClass::COUNT],
 }
 
 impl Marks {
@@ -24,13 +24,13 @@ impl Marks {
         other: &'static str,
         reset: &'static str,
     ) -> Self {
-        // By number, as sorts are.
+        // By number, as classes are.
         let marks = ["", zero, printable, other];
-        let mut changes = [[Change::NONE; Sort::COUNT]; Sort::COUNT];
+        let mut changes = [[Change::NONE; ByteClass::COUNT]; ByteClass::COUNT];
         let mut from = 0;
-        while from < Sort::COUNT {
+        while from < ByteClass::COUNT {
             let mut to = 0;
-            while to < Sort::COUNT {
+            while to < ByteClass::COUNT {
                 changes[from][to] = Change::new(marks[from], marks[to], reset);
                 to += 1;
             }
@@ -54,14 +54,14 @@ impl Marks {
         }
     }
 
-    pub(super) fn change(&self, from: Sort, to: Sort) -> &Change {
+    pub(super) fn change(&self, from: ByteClass, to: ByteClass) -> &Change {
         &self.changes[from as usize][to as usize]
     }
 }
 
-/// A sort of byte.
+/// The class of a byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sort {
+pub(super) enum ByteClass {
     /// None: before the first byte and after the last.
     Unmarked,
     Zero,
@@ -69,25 +69,25 @@ pub(super) enum Sort {
     Other,
 }
 
-impl Sort {
+impl ByteClass {
     const COUNT: usize = 4;
 
     pub(super) fn of(byte: u8) -> Self {
-        static SORTS: [Sort; 256] = {
-            let mut sorts = [Sort::Other; 256];
-            sorts[0] = Sort::Zero;
+        static CLASSES: [ByteClass; 256] = {
+            let mut classes = [ByteClass::Other; 256];
+            classes[0] = ByteClass::Zero;
             let mut byte = 0x20;
             while byte < 0x7f {
-                sorts[byte] = Sort::Printable;
+                classes[byte] = ByteClass::Printable;
                 byte += 1;
             }
-            sorts
+            classes
         };
-        SORTS[usize::from(byte)]
+        CLASSES[usize::from(byte)]
     }
 }
 
-/// What is written where one sort of byte follows another.
+/// What is written where one class of byte follows another.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Change {
     text: [u8; Self::MAX],

@@ -4,6 +4,7 @@
 //! done in one go: of lines that are alike one is shown and a `*`, wherever reads, windows and regions end. Not about
 //! where the lines go, nor about colours (see [`Marks`]).
 
+mod event;
 mod join;
 mod line;
 mod marks;
@@ -12,96 +13,66 @@ mod window;
 use std::collections::VecDeque;
 use std::io;
 
-use memdump_image::{
-    AddressSpace, Extent, ExtentSet, Facts, Hole, MemoryMap, Plan, Region, RegionKind,
-};
+use memdump_image::{Extent, ExtentSet, MemoryMap, RegionKind, View};
 
+pub use event::{Event, Options, Sink};
 pub use line::{Form, Layout};
 pub use marks::Marks;
 
-use crate::scan::{self, Content, Look, Part, ScanError, scan};
-use join::{Joiner, Listener};
+use crate::scan::{Content, Flow, Look, Part, ScanError, Summary, scan};
+use join::Joiner;
 use window::{Style, Window};
 
-/// What to show of memory, and how.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// What lines look like.
-    pub layout: Layout,
-    /// One line and a `*` stand for lines that are alike.
-    pub squeeze: bool,
-    /// Regions are told one by one ([`Event::Region`]), and a line ends where a region does. Else regions that touch are
-    /// one stretch of memory.
-    pub by_region: bool,
-    /// The page size of the machine that the memory is of, in bytes: a power of two.
-    pub page_size: u64,
-    /// How it is read.
-    pub scan: scan::Options,
-}
-
-/// What is told, in the order of addresses.
-#[derive(Clone, Copy, Debug)]
-pub enum Event<'a> {
-    /// Whole lines, each with its end. Behind each stretch of memory stands the address where it ends.
-    Lines(&'a [u8]),
-    /// A region begins, or the part of it that is wanted.
-    Region(&'a Region),
-    /// Memory that could not be read. Holes that touch and have one cause are one.
-    Hole(Hole),
-    /// A part of what was asked for that lies in no region.
-    Nothing(Extent),
-    /// So many bytes more have been dealt with.
-    Progress(u64),
-}
-
-/// Shows the memory of `map`, which is that of `space` or a part of it: the ranges in the order given, or all.
+/// Shows the memory of `view`: the ranges in the order given, or all of it.
 ///
 /// # Errors
-/// When the source fails as a whole, or `listener` does.
+/// When the source fails as a whole, or `sink` does.
 pub fn hexdump(
-    space: &dyn AddressSpace,
-    map: &MemoryMap,
+    view: &View<'_>,
     ranges: Option<&[Extent]>,
     options: &Options,
-    listener: Listener<'_>,
-) -> Result<(), ScanError> {
+    sink: Sink<'_>,
+) -> Result<Summary, ScanError> {
+    let mut all = Summary::default();
     let Some(ranges) = ranges else {
-        return one(space, map.clone(), VecDeque::new(), options, listener);
+        let _ = one(view, VecDeque::new(), options, &mut all, sink)?;
+        return Ok(all);
     };
     for &range in ranges {
-        let asked = ExtentSet::from_iter([range]);
-        let nothing = asked.difference(&map.extents()).iter().collect();
-        one(space, map.clip(&asked), nothing, options, listener)?;
+        let wanted = ExtentSet::from_iter([range]);
+        let nothing = wanted.difference(view.extents()).iter().collect();
+        if one(&view.clone().within(&wanted), nothing, options, &mut all, sink)?.is_stop() {
+            break;
+        }
     }
-    Ok(())
+    Ok(all)
 }
 
-/// All of a map, and between its regions what of the range lies in none.
+/// Shows all of a view, and between its regions the extents that lie in none.
 fn one(
-    space: &dyn AddressSpace,
-    map: MemoryMap,
+    view: &View<'_>,
     nothing: VecDeque<Extent>,
     options: &Options,
-    listener: Listener<'_>,
-) -> Result<(), ScanError> {
+    all: &mut Summary,
+    sink: Sink<'_>,
+) -> Result<Flow, ScanError> {
     let style = Style { layout: &options.layout, squeezes: options.squeeze };
-    let plan = Plan::whole(map.clone(), options.page_size, Facts::default());
-    let ground = Ground { stretches: map.extents(), map: &map, by_region: options.by_region };
+    let map = view.map();
+    let ground = Ground { stretches: view.extents(), map: &map, by_region: options.by_region };
     let look = Lay { style, ground: &ground };
     let mut teller =
-        Teller { joiner: Joiner::new(style, listener), ground: &ground, region: None, nothing };
-    let (_, result) =
-        scan(space, &plan, &options.scan, &look, &mut |part, windows: Vec<Window>| {
-            teller.part(part, &windows)
-        });
-    result?;
+        Teller { joiner: Joiner::new(style, sink), ground: &ground, region: None, nothing };
+    let seen = scan(view, &options.scan, &look, &mut |part, windows: Vec<Window>| {
+        teller.part(part, &windows)
+    })?;
+    all.add(&seen);
     teller.finish().map_err(ScanError::Deliver)
 }
 
 /// What lies where, as lines see it.
 struct Ground<'a> {
     map: &'a MemoryMap,
-    stretches: ExtentSet,
+    stretches: &'a ExtentSet,
     by_region: bool,
 }
 
@@ -170,7 +141,7 @@ struct Teller<'a> {
 }
 
 impl Teller<'_> {
-    fn part(&mut self, part: &Part<'_>, windows: &[Window]) -> io::Result<()> {
+    fn part(&mut self, part: &Part<'_>, windows: &[Window]) -> io::Result<Flow> {
         match part.content {
             Content::Bytes(_) => {
                 for window in windows {
@@ -193,7 +164,8 @@ impl Teller<'_> {
                 }
             }
         }
-        self.joiner.progress(part.extent.len())
+        self.joiner.progress(part.extent.len())?;
+        Ok(self.joiner.flow())
     }
 
     /// What stands before an address is told first.
@@ -212,8 +184,9 @@ impl Teller<'_> {
         Ok(())
     }
 
-    fn finish(&mut self) -> io::Result<()> {
+    fn finish(&mut self) -> io::Result<Flow> {
         self.arrive(u64::MAX)?;
-        self.joiner.finish()
+        self.joiner.finish()?;
+        Ok(self.joiner.flow())
     }
 }

@@ -9,7 +9,7 @@ use std::ops::Range;
 use memdump_image::Extent;
 use memdump_image::blocks::{Found, Piece};
 
-use super::{Content, Part, Window};
+use super::part::{Content, Part, Window};
 
 /// The last bytes of a stretch of memory, of which some have not been looked at.
 #[derive(Clone, Debug, Default)]

@@ -1,8 +1,7 @@
-//! The threads of a scan: each takes the next block, reads it, looks at it, and hands on what it
-//! found when it is its turn.
+//! The threads of a scan. Each takes the next block, reads and searches it, and delivers the results when it is its turn.
 //!
-//! A thread waits only for blocks before its own, which others have taken, so nothing can stall;
-//! it has one buffer, so memory is bounded.
+//! A thread waits only for blocks before its own, which other threads have taken, so nothing can stall. It has one
+//! buffer, so memory is bounded.
 
 use std::io;
 use std::iter::Zip;
@@ -10,30 +9,43 @@ use std::ops::RangeFrom;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use memdump_image::blocks::{Block, Blocks, read_block};
+use memdump_image::blocks::{Block, Blocks, Piece, read_block};
 use memdump_image::buffer::Buffer;
-use memdump_image::{AddressSpace, CopyError, Hole, Plan};
+use memdump_image::{CopyError, Hole, View};
 
 use super::cut::{Cut, Cutter, Tail};
+use super::flow::{Flow, ScanError};
+use super::options::Options;
+use super::part::{Content, Look, Part};
+use super::summary::Summary;
 use super::turns::Line;
-use super::{Content, Deliver, Look, Options, Part, ScanError, Summary};
 
-pub(super) fn run<L: Look>(
-    space: &dyn AddressSpace,
-    plan: &Plan,
+/// The receiver of the results: each part in ascending order, and what was found in it. Any thread may call it, one at a
+/// time.
+pub type Deliver<'a, Found> = &'a mut (dyn FnMut(&Part<'_>, Found) -> io::Result<Flow> + Send);
+
+/// Searches the memory of `view` and delivers what was found, until all is searched or the receiver stops it.
+///
+/// # Errors
+/// When the source fails as a whole, or `deliver` does.
+pub fn scan<L: Look>(
+    view: &View<'_>,
     options: &Options,
     look: &L,
     deliver: Deliver<'_, L::Found>,
-) -> (Summary, Result<(), ScanError>) {
+) -> Result<Summary, ScanError> {
     let block_len = options.block_len.max(1);
     let pool = Pool {
-        space,
-        page_size: plan.page_size,
+        view,
         block_len,
         look,
-        blocks: Mutex::new(Blocks::new(space, plan, block_len as u64).zip(0..)),
+        blocks: Mutex::new(Blocks::of_view(view, block_len as u64).zip(0..)),
         tails: Line::new(Tail::default()),
-        turns: Line::new(Delivery { deliver, summary: Summary::default(), result: Ok(()) }),
+        turns: Line::new(Delivery {
+            deliver,
+            summary: Summary::default(),
+            flow: Ok(Flow::Continue),
+        }),
     };
     thread::scope(|scope| {
         for _ in 1..options.threads {
@@ -43,7 +55,7 @@ pub(super) fn run<L: Look>(
     });
     let tail = pool.tails.into_inner();
     let mut delivery = pool.turns.into_inner();
-    if delivery.result.is_ok() {
+    if delivery.goes_on() {
         let mut cutter = Cutter::new(look.reach(), tail);
         cutter.end_stretch();
         for cut in &cutter.take().0 {
@@ -52,22 +64,21 @@ pub(super) fn run<L: Look>(
             delivery.part(&part, found);
         }
     }
-    (delivery.summary, delivery.result)
+    delivery.flow.map(|_| delivery.summary)
 }
 
 struct Pool<'a, L: Look> {
-    space: &'a dyn AddressSpace,
-    page_size: u64,
+    view: &'a View<'a>,
     block_len: usize,
     look: &'a L,
     blocks: Mutex<Zip<Blocks<'a>, RangeFrom<u64>>>,
-    /// What is left of the block before.
+    /// The rest of the block before.
     tails: Line<Tail>,
     turns: Line<Delivery<'a, L::Found>>,
 }
 
 impl<L: Look> Pool<'_, L> {
-    /// Until there are no blocks left, or nobody wants them.
+    /// Works until no blocks are left, or no more are wanted.
     fn work(&self) {
         let mut buffer = Buffer::new(self.block_len);
         // Should this thread panic, the others do not wait for it.
@@ -89,10 +100,10 @@ impl<L: Look> Pool<'_, L> {
             for (cut, found) in cuts.iter().zip(found) {
                 turn.value.part(&cut.part(&buffer), found);
             }
-            if let (Err(error), Ok(())) = (read, &turn.value.result) {
-                turn.value.result = Err(error);
+            if let (Err(error), true) = (read, turn.value.goes_on()) {
+                turn.value.flow = Err(error);
             }
-            if turn.value.result.is_err() {
+            if !turn.value.goes_on() {
                 drop(turn);
                 break self.close();
             }
@@ -101,12 +112,8 @@ impl<L: Look> Pool<'_, L> {
         std::mem::forget(leaving);
     }
 
-    fn read(
-        &self,
-        block: &Block,
-        buffer: &mut Buffer,
-    ) -> Result<Vec<memdump_image::blocks::Piece>, ScanError> {
-        read_block(self.space, block, buffer, self.block_len, self.page_size)
+    fn read(&self, block: &Block, buffer: &mut Buffer) -> Result<Vec<Piece>, ScanError> {
+        read_block(self.view.space(), block, buffer, self.block_len, self.view.page_size())
             .map_err(|source| ScanError::Read { addr: block.span.start(), source })
     }
 
@@ -132,16 +139,21 @@ fn scan_error(error: CopyError) -> ScanError {
     }
 }
 
-/// Who gets the parts, and what was seen so far.
+/// The receiver of the parts, and what was seen so far.
 struct Delivery<'a, Found> {
     deliver: Deliver<'a, Found>,
     summary: Summary,
-    result: Result<(), ScanError>,
+    /// The receiver's last answer, or what went wrong.
+    flow: Result<Flow, ScanError>,
 }
 
 impl<Found> Delivery<'_, Found> {
+    fn goes_on(&self) -> bool {
+        matches!(self.flow, Ok(Flow::Continue))
+    }
+
     fn part(&mut self, part: &Part<'_>, found: Found) {
-        if self.result.is_err() {
+        if !self.goes_on() {
             return;
         }
         let len = part.extent.len();
@@ -152,6 +164,6 @@ impl<Found> Delivery<'_, Found> {
                 self.summary.holes.add(Hole { extent: part.extent, cause });
             }
         }
-        self.result = (self.deliver)(part, found).map_err(ScanError::Deliver);
+        self.flow = (self.deliver)(part, found).map_err(ScanError::Deliver);
     }
 }

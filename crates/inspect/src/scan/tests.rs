@@ -1,12 +1,12 @@
 use std::io;
 
 use memdump_image::{
-    AddressSpace, Cause, Extent, Facts, MemoryMap, Plan, Presence, ReadError, Region, RegionKind,
-    Run, Space,
+    AddressSpace, Cause, Extent, MemoryMap, Presence, ReadError, Region, RegionKind, Run, Space,
+    View,
 };
 use proptest::prelude::*;
 
-use super::{Content, Look, Options, Part, scan};
+use super::{Content, Flow, Look, Options, Part, ScanError, scan};
 
 const PAGE: u64 = 64;
 
@@ -114,14 +114,12 @@ proptest! {
                 _ => None,
             })
         }).collect();
-        let plan = Plan::whole(map.clone(), PAGE, Facts::default());
         let look = Surroundings { reach, memory: &memory };
         let mut parts: Vec<Extent> = Vec::new();
         let mut zero = 0;
-        let (summary, result) = scan(
-            &made,
-            &plan,
-            &Options { threads, block_len },
+        let result = scan(
+            &View::new(&made, PAGE),
+            &Options::default().threads(threads).block_len(block_len),
             &look,
             &mut |part: &Part<'_>, found| {
                 assert_eq!(part.extent, found);
@@ -129,10 +127,11 @@ proptest! {
                     zero += found.len();
                 }
                 parts.push(found);
-                Ok(())
+                Ok(Flow::Continue)
             },
         );
         prop_assert!(result.is_ok());
+        let summary = result.unwrap();
         prop_assert!(parts.array_windows().all(|[a, b]| a.end() <= b.start()));
         prop_assert_eq!(parts.iter().map(|part| part.len()).sum::<u64>(), map.total());
         let missing = memory.iter().zip(0..).filter(|(byte, addr)| {
@@ -145,23 +144,28 @@ proptest! {
 }
 
 #[test]
-fn an_error_ends_the_scan_in_order() {
+fn an_error_and_a_stop_end_the_scan_in_order() {
     let extent = Extent::with_len(0, 1 << 20).unwrap();
     let map = MemoryMap::new(Space::Physical, vec![Region::new(extent, RegionKind::Ram)]).unwrap();
-    let made = Made { map: map.clone(), pages: vec![0] };
-    let plan = Plan::whole(map, PAGE, Facts::default());
+    let made = Made { map, pages: vec![0] };
     let memory: Vec<Option<u8>> = (0..1 << 20).map(|addr| Some(byte_at(addr))).collect();
-    let mut seen = 0;
-    let (summary, result) = scan(
-        &made,
-        &plan,
-        &Options { threads: 4, block_len: 4096 },
-        &Surroundings { reach: 8, memory: &memory },
-        &mut |part: &Part<'_>, _| {
-            seen = part.extent.end();
-            if seen > 1 << 18 { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
-        },
-    );
-    assert!(matches!(result, Err(super::ScanError::Deliver(_))));
-    assert!(summary.bytes >= 1 << 18 && seen < (1 << 18) + 8192, "{seen}");
+    let scan_until = |answer: fn() -> io::Result<Flow>| {
+        let mut seen = 0;
+        let result = scan(
+            &View::new(&made, PAGE),
+            &Options::default().threads(4).block_len(4096),
+            &Surroundings { reach: 8, memory: &memory },
+            &mut |part: &Part<'_>, _| {
+                assert!(seen <= 1 << 18, "nothing is delivered after the end");
+                seen = part.extent.end();
+                if seen > 1 << 18 { answer() } else { Ok(Flow::Continue) }
+            },
+        );
+        assert!(seen < (1 << 18) + 8192, "{seen}");
+        result
+    };
+    let failed = scan_until(|| Err(io::ErrorKind::BrokenPipe.into()));
+    assert!(matches!(failed, Err(ScanError::Deliver(_))));
+    let stopped = scan_until(|| Ok(Flow::Stop)).unwrap();
+    assert!((1 << 18..(1 << 18) + 8192).contains(&stopped.bytes), "{}", stopped.bytes);
 }

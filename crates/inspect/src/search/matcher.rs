@@ -7,7 +7,7 @@ use memchr::memmem::Finder;
 use memdump_image::ExtentSet;
 use regex::bytes::Regex;
 
-use super::{Pattern, PatternError, What};
+use super::pattern::{Pattern, PatternError, What};
 use crate::scan::Window;
 
 /// Fewer patterns are quicker searched for one by one: a window fits into the cache.

@@ -9,106 +9,121 @@ mod pattern;
 use std::collections::BTreeMap;
 use std::io;
 
-use memdump_image::{AddressSpace, Plan};
+use memdump_image::View;
 
-use crate::scan::{self, Content, Look, Options, Part, ScanError, Summary, Window};
+use crate::scan::{self, Content, Flow, Look, Part, ScanError, Summary, Window};
 use matcher::Matcher;
 pub use pattern::{Pattern, PatternError, What, parse_integer};
 
-/// Where a pattern was found.
+/// A place where a pattern was found.
 #[derive(Clone, Copy, Debug)]
 pub struct Match<'a> {
     /// The address of its first byte.
     pub addr: u64,
     /// The index of the pattern.
     pub pattern: usize,
-    /// What stands before it, as much as was asked for or there is.
+    /// The bytes before it: [`Options::context`] of them, or as many as there are.
     pub before: &'a [u8],
     /// Its bytes.
     pub bytes: &'a [u8],
-    /// What stands after it.
+    /// The bytes after it.
     pub after: &'a [u8],
 }
 
-/// Patterns, made ready to be searched for, and how much of what is around is shown.
+/// An event of the search. Matches come in the order of their addresses.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// The next match.
+    Match(Match<'a>),
+    /// The number of bytes of memory that were searched since the last such event.
+    Progress(u64),
+}
+
+/// The receiver of the events.
+pub type Sink<'a> = &'a mut (dyn FnMut(Event<'_>) -> io::Result<Flow> + Send);
+
+/// The options of a search.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Options {
+    /// The number of bytes that are shown before and after a match, at most [`MAX_CONTEXT`](Self::MAX_CONTEXT).
+    pub context: usize,
+    /// The options of the scan.
+    pub scan: scan::Options,
+}
+
+impl Options {
+    /// The most bytes that are shown before and after a match.
+    pub const MAX_CONTEXT: usize = 4096;
+
+    /// Sets the number of bytes that are shown before and after a match.
+    #[must_use]
+    pub fn context(mut self, context: usize) -> Self {
+        self.context = context;
+        self
+    }
+
+    /// Sets the options of the scan.
+    #[must_use]
+    pub fn scan(mut self, scan: scan::Options) -> Self {
+        self.scan = scan;
+        self
+    }
+}
+
+/// Patterns that were made ready to be searched for.
 pub struct Search {
     matchers: Vec<Matcher>,
-    context: usize,
-    reach: usize,
+    /// The length of the longest match.
+    longest: usize,
     patterns: usize,
 }
 
 impl Search {
-    /// The most that is shown before and after a match, in bytes.
-    pub const MAX_CONTEXT: usize = 4096;
-
-    /// Searches for `patterns`; gives `context` bytes before and after each, at most
-    /// [`MAX_CONTEXT`](Self::MAX_CONTEXT).
+    /// Prepares the search for `patterns`.
     ///
     /// # Errors
     /// When there are too many patterns.
-    pub fn new(patterns: &[Pattern], context: usize) -> Result<Self, PatternError> {
-        let context = context.min(Self::MAX_CONTEXT);
+    pub fn new(patterns: &[Pattern]) -> Result<Self, PatternError> {
         let lens =
             patterns.iter().map(|pattern| pattern.what.len().unwrap_or(Pattern::MAX_REGEX_MATCH));
-        let reach = lens.max().unwrap_or(1).max(8) + context;
+        let longest = lens.max().unwrap_or(1).max(8);
         let matchers = matcher::matchers(patterns)?;
-        Ok(Self { matchers, context, reach, patterns: patterns.len() })
+        Ok(Self { matchers, longest, patterns: patterns.len() })
     }
 
-    /// Finds all matches in the memory that `plan` names. `each` gets them in the order of addresses, and says whether to
-    /// go on; an error of it ends the search. `advance` is told how many bytes of memory are done; an error of it does so too.
+    /// Finds all matches in the memory of `view`.
+    ///
+    /// # Errors
+    /// When the source fails as a whole, or `sink` does.
     pub fn run(
         &self,
-        space: &dyn AddressSpace,
-        plan: &Plan,
+        view: &View<'_>,
         options: &Options,
-        each: &mut (dyn FnMut(&Match<'_>) -> io::Result<bool> + Send),
-        advance: &(dyn Fn(u64) -> io::Result<()> + Sync),
-    ) -> (Summary, Result<(), ScanError>) {
-        let mut is_stopped = false;
-        // By matcher: where its last match ended, of those that do not overlap.
-        let mut ends: BTreeMap<usize, u64> = BTreeMap::new();
-        let (summary, result) =
-            scan::scan(space, plan, options, self, &mut |part: &Part<'_>, places| {
-                advance(part.extent.len())?;
-                let Content::Bytes(window) = &part.content else { return Ok(()) };
-                let mut tell = |places: Vec<Place>| -> io::Result<()> {
-                    for place in places {
-                        let found = self.found(window, place);
-                        if !each(&found)? {
-                            is_stopped = true;
-                            return Err(io::Error::other("enough was found"));
-                        }
-                    }
-                    Ok(())
-                };
-                match places {
-                    Some(mut places) => {
-                        self.go_on(window, &mut places, &mut ends);
-                        tell(places)
-                    }
-                    // Too many to be kept at once.
-                    None => self.steps(window).try_for_each(|window| {
-                        let mut places = self.places(&window, usize::MAX).unwrap_or_default();
-                        self.go_on(&window, &mut places, &mut ends);
-                        tell(places)
-                    }),
+        sink: Sink<'_>,
+    ) -> Result<Summary, ScanError> {
+        let context = options.context.min(Options::MAX_CONTEXT);
+        let look = Patterns { search: self, context };
+        let mut ends = Ends::new();
+        scan::scan(view, &options.scan, &look, &mut |part, places| {
+            if sink(Event::Progress(part.extent.len()))?.is_stop() {
+                return Ok(Flow::Stop);
+            }
+            let Content::Bytes(window) = &part.content else { return Ok(Flow::Continue) };
+            if let Some(mut places) = places {
+                self.go_on(window, &mut places, &mut ends);
+                return look.tell(window, &places, sink);
+            }
+            // They are too many to be kept at once.
+            for window in self.steps(window) {
+                let mut places = self.places(&window, usize::MAX).unwrap_or_default();
+                self.go_on(&window, &mut places, &mut ends);
+                if look.tell(&window, &places, sink)?.is_stop() {
+                    return Ok(Flow::Stop);
                 }
-            });
-        (summary, if is_stopped { Ok(()) } else { result })
-    }
-
-    fn found<'a>(&self, window: &Window<'a>, place: Place) -> Match<'a> {
-        let Place { start, end, pattern, .. } = place;
-        let bytes = window.bytes;
-        Match {
-            addr: window.addr_of(start),
-            pattern,
-            before: &bytes[start.saturating_sub(self.context)..start],
-            bytes: &bytes[start..end],
-            after: &bytes[end..bytes.len().min(end + self.context)],
-        }
+            }
+            Ok(Flow::Continue)
+        })
     }
 
     /// The matches that begin in the window, ascending; none where they are more than `max`.
@@ -129,7 +144,7 @@ impl Search {
 
     /// Matches of an expression do not overlap, also where one lies across the border of two windows: what
     /// overlaps is searched for again behind it, until that meets what was found already.
-    fn go_on(&self, window: &Window<'_>, places: &mut Vec<Place>, ends: &mut BTreeMap<usize, u64>) {
+    fn go_on(&self, window: &Window<'_>, places: &mut Vec<Place>, ends: &mut Ends) {
         for (index, matcher) in self.matchers.iter().enumerate() {
             if matcher.may_overlap() {
                 continue;
@@ -174,29 +189,58 @@ impl Search {
     }
 }
 
-/// As many matches of a window are kept, at most.
+/// The most matches of a window that are kept.
 const MAX_PLACES: usize = 1 << 20;
+
+/// The end of the last match of each matcher whose matches do not overlap.
+type Ends = BTreeMap<usize, u64>;
 
 /// A match in a window; in the order of results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+struct Place {
     start: usize,
     pattern: usize,
     end: usize,
     matcher: usize,
 }
 
-impl Look for Search {
-    /// None where there are too many.
+/// The search as the scan sees it.
+struct Patterns<'a> {
+    search: &'a Search,
+    context: usize,
+}
+
+impl Patterns<'_> {
+    /// Sends the matches in a window.
+    fn tell(&self, window: &Window<'_>, places: &[Place], sink: Sink<'_>) -> io::Result<Flow> {
+        let Window { bytes, .. } = window;
+        for &Place { start, end, pattern, .. } in places {
+            let found = Match {
+                addr: window.addr_of(start),
+                pattern,
+                before: &bytes[start.saturating_sub(self.context)..start],
+                bytes: &bytes[start..end],
+                after: &bytes[end..bytes.len().min(end + self.context)],
+            };
+            if sink(Event::Match(found))?.is_stop() {
+                return Ok(Flow::Stop);
+            }
+        }
+        Ok(Flow::Continue)
+    }
+}
+
+impl Look for Patterns<'_> {
+    /// None if there are too many.
     type Found = Option<Vec<Place>>;
 
     fn reach(&self) -> usize {
-        self.reach
+        self.search.longest + self.context
     }
 
     fn look(&self, part: &Part<'_>) -> Self::Found {
         match &part.content {
-            Content::Bytes(window) => self.places(window, MAX_PLACES),
+            Content::Bytes(window) => self.search.places(window, MAX_PLACES),
             _ => Some(Vec::new()),
         }
     }

@@ -1,12 +1,12 @@
 //! Against a search that looks at each address by itself.
 
 use memdump_image::{
-    AddressSpace, Extent, ExtentSet, Facts, MemoryMap, Plan, ReadError, Region, RegionKind, Space,
+    AddressSpace, Extent, ExtentSet, MemoryMap, ReadError, Region, RegionKind, Space, View,
 };
 use proptest::prelude::*;
 
-use super::{Pattern, Search, What};
-use crate::scan::Options;
+use super::{Event, Match, Options, Pattern, Search, What};
+use crate::scan::{self, Flow};
 
 /// Bytes from this address on.
 const BASE: u64 = 0x1_0000;
@@ -25,33 +25,49 @@ impl AddressSpace for Bytes {
     }
 }
 
+impl Bytes {
+    /// The bytes, in one region.
+    fn new(bytes: Vec<u8>) -> Self {
+        let extent = Extent::with_len(BASE, bytes.len() as u64);
+        let regions = extent.map(|extent| Region::new(extent, RegionKind::Heap));
+        Self(MemoryMap::new(Space::Process(1), regions.into_iter().collect()).unwrap(), bytes)
+    }
+
+    /// Sends the matches to `each`.
+    fn search(
+        &self,
+        patterns: &[Pattern],
+        options: &Options,
+        each: &mut (dyn FnMut(&Match<'_>) -> Flow + Send),
+    ) {
+        let result =
+            Search::new(patterns).unwrap().run(&View::new(self, 4096), options, &mut |event| {
+                match event {
+                    Event::Match(found) => Ok(each(&found)),
+                    Event::Progress(_) => Ok(Flow::Continue),
+                }
+            });
+        result.unwrap();
+    }
+}
+
+fn options(context: usize, block_len: usize, threads: usize) -> Options {
+    let scan = scan::Options::default().threads(threads).block_len(block_len);
+    Options::default().context(context).scan(scan)
+}
+
 /// Matches by address and pattern, with their bytes; those before and after are looked at here.
-fn matches(
-    bytes: &[u8],
-    patterns: &[Pattern],
-    context: usize,
-    options: &Options,
-) -> Vec<(u64, usize, Vec<u8>)> {
-    let extent = Extent::with_len(BASE, bytes.len() as u64);
-    let regions = extent.map(|extent| Region::new(extent, RegionKind::Heap)).into_iter().collect();
-    let map = MemoryMap::new(Space::Process(1), regions).unwrap();
-    let plan = Plan::whole(map.clone(), 4096, Facts::default());
+fn matches(bytes: &[u8], patterns: &[Pattern], options: &Options) -> Vec<(u64, usize, Vec<u8>)> {
+    let context = options.context;
     let mut all = Vec::new();
-    let (_, result) = Search::new(patterns, context).unwrap().run(
-        &Bytes(map, bytes.to_vec()),
-        &plan,
-        options,
-        &mut |found| {
-            let at = (found.addr - BASE) as usize;
-            let end = at + found.bytes.len();
-            assert_eq!(found.before, &bytes[at.saturating_sub(context)..at]);
-            assert_eq!(found.after, &bytes[end..bytes.len().min(end + context)]);
-            all.push((found.addr, found.pattern, found.bytes.to_vec()));
-            Ok(true)
-        },
-        &|_| Ok(()),
-    );
-    result.unwrap();
+    Bytes::new(bytes.to_vec()).search(patterns, options, &mut |found| {
+        let at = (found.addr - BASE) as usize;
+        let end = at + found.bytes.len();
+        assert_eq!(found.before, &bytes[at.saturating_sub(context)..at]);
+        assert_eq!(found.after, &bytes[end..bytes.len().min(end + context)]);
+        all.push((found.addr, found.pattern, found.bytes.to_vec()));
+        Flow::Continue
+    });
     all
 }
 
@@ -134,7 +150,7 @@ proptest! {
                 }
             }
         }
-        let found = matches(&bytes, &patterns, context, &Options { threads, block_len });
+        let found = matches(&bytes, &patterns, &options(context, block_len, threads));
         prop_assert_eq!(found, expected);
     }
 
@@ -151,7 +167,7 @@ proptest! {
             .map(|found| (BASE + found.start() as u64, 0, found.as_bytes().to_vec()))
             .collect();
         let pattern = Pattern::regex(regex, false).unwrap();
-        let found = matches(&bytes, &[pattern], 4, &Options { threads, block_len });
+        let found = matches(&bytes, &[pattern], &options(4, block_len, threads));
         prop_assert_eq!(found, expected);
     }
 }
@@ -163,24 +179,13 @@ fn more_matches_than_are_kept_at_once_are_all_told_of() {
         .iter()
         .map(|text| Pattern::new(text, What::Bytes(text.as_bytes().to_vec())).unwrap())
         .collect();
-    let extent = Extent::with_len(BASE, bytes.len() as u64).unwrap();
-    let map =
-        MemoryMap::new(Space::Process(1), vec![Region::new(extent, RegionKind::Heap)]).unwrap();
-    let plan = Plan::whole(map.clone(), 4096, Facts::default());
     let mut count = 0_u64;
     let mut last = (0, 0);
-    let (_, result) = Search::new(&patterns, 0).unwrap().run(
-        &Bytes(map, bytes),
-        &plan,
-        &Options { threads: 2, block_len: 1 << 20 },
-        &mut |found| {
-            assert!(last < (found.addr, found.pattern));
-            last = (found.addr, found.pattern);
-            count += 1;
-            Ok(count < 3_000_000)
-        },
-        &|_| Ok(()),
-    );
-    result.unwrap();
+    Bytes::new(bytes).search(&patterns, &options(0, 1 << 20, 2), &mut |found| {
+        assert!(last < (found.addr, found.pattern));
+        last = (found.addr, found.pattern);
+        count += 1;
+        Flow::stop_if(count == 3_000_000)
+    });
     assert_eq!(count, 3_000_000);
 }

@@ -1,7 +1,6 @@
-//! The encodings, and which characters can be printed.
+//! The encodings of strings.
 
-use super::runs::{Class, byte_runs};
-use super::{Ends, Run, utf8, wide};
+use super::runs::{Class, Ends, Run, byte_runs, utf8_runs, wide_runs};
 use crate::scan::Window;
 
 /// How characters lie in memory.
@@ -111,21 +110,11 @@ impl Encoding {
         match self {
             Encoding::Ascii => byte_runs(window, Class::Ascii, min_len, each),
             Encoding::Latin => byte_runs(window, Class::Latin, min_len, each),
-            Encoding::Utf8 => utf8::runs(window, min_len, each),
-            Encoding::Utf16Le => wide::runs::<2, true>(window, min_len, each),
-            Encoding::Utf16Be => wide::runs::<2, false>(window, min_len, each),
-            Encoding::Utf32Le => wide::runs::<4, true>(window, min_len, each),
-            Encoding::Utf32Be => wide::runs::<4, false>(window, min_len, each),
+            Encoding::Utf8 => utf8_runs(window, min_len, each),
+            Encoding::Utf16Le => wide_runs::<2, true>(window, min_len, each),
+            Encoding::Utf16Be => wide_runs::<2, false>(window, min_len, each),
+            Encoding::Utf32Le => wide_runs::<4, true>(window, min_len, each),
+            Encoding::Utf32Be => wide_runs::<4, false>(window, min_len, each),
         }
     }
-}
-
-/// Whether a character of UTF-8 is part of a string: no control character but the tab, none that only
-/// changes how others are shown (which could make a terminal lie), none that is reserved.
-pub fn is_printable_char(c: char) -> bool {
-    let hidden = matches!(c,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}');
-    let is_reserved = u32::from(c) & 0xfffe == 0xfffe || matches!(c, '\u{fdd0}'..='\u{fdef}');
-    c == '\t' || !(c.is_control() || hidden || is_reserved)
 }

@@ -9,103 +9,16 @@
 //! Neighbouring windows share [`OVERLAP`] bytes: a match that is no longer is found whole wherever it lies, and once; a
 //! longer one that lies across the end of a window may come short or not at all.
 
+mod limits;
+mod options;
 mod read;
+mod rules;
 mod run;
 mod windows;
 
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
-
-use yara_x::{Compiler, IgnoredRuleReason, SourceCode};
-
-pub use run::{Found, Options, Report};
-
-/// The longest unit, in bytes.
-pub const WINDOW_LEN: u64 = 32 << 20;
-/// Bytes that two neighbouring windows share.
-pub const OVERLAP: u64 = 1 << 20;
-/// Never touched zeros that are looked at beside other memory, in bytes.
-pub const MARGIN: u64 = 4096;
-/// The most matches of a pattern in a window that are kept; further ones count for nothing.
-pub const MAX_MATCHES: usize = 1 << 16;
-/// The most bytes that are shown before and after a match.
-pub const MAX_CONTEXT: usize = 4096;
-
-/// Modules about formats of files, without which this was built: memory is none of these files, it holds parts of them.
-const LEFT_OUT: &[&str] =
-    &["crx", "cuckoo", "dex", "dotnet", "elf", "lnk", "macho", "magic", "pe", "vt", "zip"];
-
-/// Text with rules.
-#[derive(Clone, Debug)]
-pub struct Source {
-    /// What it is called in errors: its path.
-    pub name: String,
-    /// What it says.
-    pub text: Vec<u8>,
-    /// Where `include` looks first.
-    pub folder: PathBuf,
-}
-
-/// Compiled rules.
-pub struct Rules {
-    compiled: yara_x::Rules,
-    /// What should be known of them: rules that were left out, and why.
-    pub notes: Vec<String>,
-    /// What the compiler warns of, such as patterns that are slow to search for; lines for people.
-    pub warnings: Vec<String>,
-}
-
-/// What is wrong with rules, each mistake with its place; lines for people.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct RulesError(String);
-
-impl Rules {
-    /// Compiles rules. Those that need a module about a format of files are left out, which the notes say.
-    ///
-    /// # Errors
-    /// Where a rule is wrong, or none is left.
-    pub fn compile(sources: &[Source]) -> Result<Self, RulesError> {
-        let mut compiler = Compiler::new();
-        // Rules that YARA takes are taken.
-        compiler.relaxed_re_syntax(true);
-        LEFT_OUT.iter().for_each(|&module| {
-            compiler.ignore_module(module);
-        });
-        for source in sources {
-            compiler.add_include_dir(&source.folder);
-        }
-        for source in sources {
-            let code = SourceCode::from(source.text.as_slice()).with_origin(&source.name);
-            // What is wrong is kept by the compiler, so that all of it can be told at once.
-            let _ = compiler.add_source(code);
-        }
-        if !compiler.errors().is_empty() {
-            let errors: Vec<String> = compiler.errors().iter().map(ToString::to_string).collect();
-            return Err(RulesError(errors.join("\n")));
-        }
-        let notes = compiler.ignored_rules().map(|(rule, reason)| {
-            let reason = match reason {
-                IgnoredRuleReason::IgnoredModule(module) => {
-                    format!("it needs the module {module}, which is about files")
-                }
-                IgnoredRuleReason::IgnoredRule(other) => format!("it needs the rule {other}"),
-                IgnoredRuleReason::CompileError(error) => error.to_string(),
-            };
-            format!("the rule {rule} is left out: {reason}")
-        });
-        let notes: Vec<String> = notes.collect();
-        let warnings = compiler.warnings().iter().map(ToString::to_string).collect();
-        let compiled = compiler.build();
-        if compiled.iter().next().is_none() {
-            let message = match notes.is_empty() {
-                true => "there are no rules in it".to_owned(),
-                false => notes.join("\n"),
-            };
-            return Err(RulesError(message));
-        }
-        Ok(Self { compiled, notes, warnings })
-    }
-}
+pub use limits::{MARGIN, MAX_CONTEXT, MAX_MATCHES, OVERLAP, WINDOW_LEN};
+pub use options::{Event, Options, Report, RuleMatch, Sink};
+pub use rules::{Rules, RulesError, Source};

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use memdump_image::blocks::{Blocks, Found, read_block};
 use memdump_image::buffer::Buffer;
-use memdump_image::{AddressSpace, Extent};
+use memdump_image::{Extent, View};
 
 use super::windows::Window;
 use crate::scan::ScanError;
@@ -33,9 +33,8 @@ pub(super) struct Memory<'b> {
 /// # Errors
 /// When the source itself fails.
 pub(super) fn read<'b>(
-    space: &dyn AddressSpace,
+    view: &View<'_>,
     window: &Window,
-    page_size: u64,
     buffer: &'b mut Buffer,
 ) -> Result<Memory<'b>, ScanError> {
     let read = window.read;
@@ -45,14 +44,14 @@ pub(super) fn read<'b>(
     }
     let mut pieces: Vec<Piece> = Vec::new();
     let mut filled = 0;
-    for block in Blocks::of_extent(space, read, read.len()) {
+    for block in Blocks::of_extent(view.space(), read, read.len()) {
         let block = block.map_err(|error| ScanError::Read {
             addr: read.start(),
             source: std::io::Error::other(error),
         })?;
         let target = &mut buffer[filled..len];
         let begun = filled;
-        let found = read_block(space, &block, target, READ_LEN, page_size)
+        let found = read_block(view.space(), &block, target, READ_LEN, view.page_size())
             .map_err(|source| ScanError::Read { addr: block.span.start(), source })?;
         for piece in found {
             let found = match piece.found {

@@ -10,98 +10,50 @@ use std::thread;
 
 use memdump_image::blocks;
 use memdump_image::buffer::Buffer;
-use memdump_image::{AddressSpace, Extent, Hole, Plan};
+use memdump_image::{Extent, Hole, View};
 use yara_x::Scanner;
 
+use super::limits::{MARGIN, MAX_CONTEXT, MAX_MATCHES, OVERLAP, Sizes, WINDOW_LEN};
+use super::options::{Event, Options, Report, RuleMatch, Sink};
 use super::read::{Memory, read};
+use super::rules::Rules;
 use super::windows::{Job, Jobs, Window};
-use super::{MARGIN, MAX_CONTEXT, MAX_MATCHES, OVERLAP, Rules, WINDOW_LEN};
 use crate::scan::turns::Line;
-use crate::scan::{ScanError, Summary};
-
-/// Where a rule was found.
-#[derive(Clone, Copy, Debug)]
-pub struct Found<'a> {
-    /// The address of the match; of the unit, where the rule has none.
-    pub addr: u64,
-    /// The rule's name.
-    pub rule: &'a str,
-    /// The pattern's name (`$a`); none where the rule's condition holds without any match.
-    pub pattern: Option<&'a str>,
-    /// What stands before a match, as much as was asked for or there is in the region.
-    pub before: &'a [u8],
-    /// Its bytes.
-    pub bytes: &'a [u8],
-    /// What stands after it.
-    pub after: &'a [u8],
-}
-
-/// How to search.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Threads, at least 1. Each has a window in memory, and what was found in it.
-    pub threads: usize,
-    /// Bytes that are shown before and after a match, at most [`MAX_CONTEXT`].
-    pub context: usize,
-}
-
-/// What a search has seen.
-#[derive(Clone, Debug, Default)]
-pub struct Report {
-    /// The memory.
-    pub summary: Summary,
-    /// Patterns, by rule and name, with [`MAX_MATCHES`] matches in a window: there may be more.
-    pub abundant: BTreeSet<(String, String)>,
-}
-
-/// Lengths in bytes; smaller ones in tests.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sizes {
-    pub(super) window: u64,
-    /// Less than half a window.
-    pub(super) overlap: u64,
-    pub(super) margin: u64,
-    pub(super) context: u64,
-}
+use crate::scan::{Flow, ScanError};
 
 impl Rules {
-    /// Searches the memory that `plan` names. `each` gets what was found in the order of addresses, and says whether to go
-    /// on; an error of it ends the search. `advance` is told how many bytes of memory are done; an error of it does so too.
+    /// Searches the memory of `view`.
+    ///
+    /// # Errors
+    /// When the source fails as a whole, or `sink` does.
     pub fn run(
         &self,
-        space: &dyn AddressSpace,
-        plan: &Plan,
+        view: &View<'_>,
         options: &Options,
-        each: Each<'_>,
-        advance: Advance<'_>,
-    ) -> (Report, Result<(), ScanError>) {
+        sink: Sink<'_>,
+    ) -> Result<Report, ScanError> {
         let context = options.context.min(MAX_CONTEXT) as u64;
         let sizes = Sizes { window: WINDOW_LEN, overlap: OVERLAP, margin: MARGIN, context };
-        self.run_in(space, plan, options.threads, sizes, each, advance)
+        self.run_in(view, options.threads, sizes, sink)
     }
 
     pub(super) fn run_in(
         &self,
-        space: &dyn AddressSpace,
-        plan: &Plan,
+        view: &View<'_>,
         threads: usize,
         sizes: Sizes,
-        each: Each<'_>,
-        advance: Advance<'_>,
-    ) -> (Report, Result<(), ScanError>) {
+        sink: Sink<'_>,
+    ) -> Result<Report, ScanError> {
         let pool = Pool {
-            space,
-            page_size: plan.page_size,
+            view,
             sizes,
             rules: self,
-            jobs: Mutex::new(Jobs::new(space, plan, sizes).zip(0..)),
+            jobs: Mutex::new(Jobs::new(view, sizes).zip(0..)),
             turns: Line::new(Delivery {
-                each,
-                advance,
+                sink,
                 carried: Vec::new(),
-                is_stopped: false,
                 report: Report::default(),
-                result: Ok(()),
+                flow: Ok(Flow::Continue),
             }),
         };
         thread::scope(|scope| {
@@ -111,18 +63,12 @@ impl Rules {
             pool.work();
         });
         let delivery = pool.turns.into_inner();
-        (delivery.report, if delivery.is_stopped { Ok(()) } else { delivery.result })
+        delivery.flow.map(|_| delivery.report)
     }
 }
 
-/// Gets what was found; false for "enough".
-pub(super) type Each<'a> = &'a mut (dyn FnMut(&Found<'_>) -> io::Result<bool> + Send);
-/// Is told of bytes that are done.
-pub(super) type Advance<'a> = &'a (dyn Fn(u64) -> io::Result<()> + Sync);
-
 struct Pool<'a, 'r> {
-    space: &'a dyn AddressSpace,
-    page_size: u64,
+    view: &'a View<'a>,
     sizes: Sizes,
     rules: &'r Rules,
     jobs: Mutex<Zip<Jobs<'a>, RangeFrom<u64>>>,
@@ -130,7 +76,7 @@ struct Pool<'a, 'r> {
 }
 
 impl<'r> Pool<'_, 'r> {
-    /// Until there are no jobs left, or nobody wants them.
+    /// Works until no jobs are left, or no more results are wanted.
     fn work(&self) {
         // Should this thread panic, the others do not wait for it.
         let leaving = Leaving(self);
@@ -143,11 +89,11 @@ impl<'r> Pool<'_, 'r> {
             let done = job.and_then(|job| self.done(job, &mut scanner, &mut buffer));
             let Some(mut turn) = self.turns.wait(sequence) else { break };
             let delivery = &mut turn.value;
-            delivery.result = match done {
+            delivery.flow = match done {
                 Ok(done) => delivery.take(done, &self.sizes),
                 Err(error) => Err(error),
             };
-            if delivery.result.is_err() {
+            if !matches!(delivery.flow, Ok(Flow::Continue)) {
                 drop(turn);
                 break self.turns.close();
             }
@@ -167,7 +113,7 @@ impl<'r> Pool<'_, 'r> {
             Job::Zero(extent) => return Ok(Done::Zero(extent)),
             Job::Hole(extent, cause) => return Ok(Done::Hole(Hole { extent, cause })),
         };
-        let memory = read(self.space, &window, self.page_size, buffer)?;
+        let memory = read(self.view, &window, buffer)?;
         let mut hits = Vec::new();
         let mut abundant = BTreeSet::new();
         for unit in memory.units(window.searched, self.sizes.margin) {
@@ -231,19 +177,18 @@ struct Hit<'r> {
     len: u64,
 }
 
-/// Who gets what was found, and what was seen so far.
+/// The receiver of the events, and what was seen so far.
 struct Delivery<'a, 'r> {
-    each: Each<'a>,
-    advance: Advance<'a>,
+    sink: Sink<'a>,
     /// Matches in memory that the next window shares: they are handed on with its own.
     carried: Vec<Hit<'r>>,
-    is_stopped: bool,
     report: Report,
-    result: Result<(), ScanError>,
+    /// The sink's last answer, or what went wrong.
+    flow: Result<Flow, ScanError>,
 }
 
 impl<'r> Delivery<'_, 'r> {
-    fn take(&mut self, done: Done<'_, 'r>, sizes: &Sizes) -> Result<(), ScanError> {
+    fn take(&mut self, done: Done<'_, 'r>, sizes: &Sizes) -> Result<Flow, ScanError> {
         let summary = &mut self.report.summary;
         let len = match done {
             Done::Zero(extent) => {
@@ -265,11 +210,14 @@ impl<'r> Delivery<'_, 'r> {
                 }
                 let names = |(rule, pattern): (&str, &str)| (rule.to_owned(), pattern.to_owned());
                 self.report.abundant.extend(abundant.into_iter().map(names));
-                self.hand_on(&window, &memory, hits, sizes).map_err(ScanError::Deliver)?;
+                let flow = self.hand_on(&window, &memory, hits, sizes);
+                if flow.map_err(ScanError::Deliver)?.is_stop() {
+                    return Ok(Flow::Stop);
+                }
                 window.own.len()
             }
         };
-        (self.advance)(len).map_err(ScanError::Deliver)
+        (self.sink)(Event::Progress(len)).map_err(ScanError::Deliver)
     }
 
     fn hand_on(
@@ -278,7 +226,7 @@ impl<'r> Delivery<'_, 'r> {
         memory: &Memory<'_>,
         mut hits: Vec<Hit<'r>>,
         sizes: &Sizes,
-    ) -> io::Result<()> {
+    ) -> io::Result<Flow> {
         hits.append(&mut self.carried);
         hits.sort_unstable();
         // What both windows found is one match; where the first one's end cut it short, the longer one is right.
@@ -300,7 +248,7 @@ impl<'r> Delivery<'_, 'r> {
             // A condition that holds without a match is about the whole unit: nothing stands beside it.
             let around = around.filter(|_| hit.pattern.is_some());
             let (first, last) = around.map_or((end, hit.addr), |a| (a.start(), a.end()));
-            let found = Found {
+            let found = RuleMatch {
                 addr: hit.addr,
                 rule: hit.rule,
                 pattern: hit.pattern.map(|(_, name)| name),
@@ -308,11 +256,10 @@ impl<'r> Delivery<'_, 'r> {
                 bytes: memory.at(hit.addr, end.min(last)),
                 after: memory.at(end, end.saturating_add(sizes.context).min(last)),
             };
-            if !(self.each)(&found)? {
-                self.is_stopped = true;
-                return Err(io::Error::other("enough was found"));
+            if (self.sink)(Event::Match(found))?.is_stop() {
+                return Ok(Flow::Stop);
             }
         }
-        Ok(())
+        Ok(Flow::Continue)
     }
 }

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use memdump_image::{
-    AddressSpace, Cause, Extent, Facts, MemoryMap, Plan, Presence, ReadError, Region, RegionKind,
-    Run, Space,
+    AddressSpace, Cause, Extent, MemoryMap, Presence, ReadError, Region, RegionKind, Run, Space,
+    View,
 };
 use proptest::prelude::*;
 
-use super::run::Sizes;
-use super::{Rules, Source};
+use super::limits::Sizes;
+use super::{Event, Rules, Source};
+use crate::scan::Flow;
 
 const BASE: u64 = 0x1_0000;
 const PAGE: usize = 16;
@@ -86,14 +87,10 @@ fn found(rules: &str, pages: &Pages, threads: usize) -> (Vec<Line>, [u64; 3]) {
     let source =
         Source { name: "rules".into(), text: rules.as_bytes().to_vec(), folder: PathBuf::new() };
     let rules = Rules::compile(&[source]).unwrap();
-    let plan = Plan::whole(pages.map.clone(), PAGE as u64, Facts::default());
     let mut lines: Vec<Line> = Vec::new();
-    let (report, result) = rules.run_in(
-        pages,
-        &plan,
-        threads,
-        SIZES,
-        &mut |found| {
+    let view = View::new(pages, PAGE as u64);
+    let report = rules.run_in(&view, threads, SIZES, &mut |event| {
+        if let Event::Match(found) = event {
             assert_eq!(found.before, pages.near(found.addr, -5, 0), "{found:x?}");
             let end = found.addr + found.bytes.len() as u64;
             if !found.bytes.is_empty() {
@@ -101,11 +98,10 @@ fn found(rules: &str, pages: &Pages, threads: usize) -> (Vec<Line>, [u64; 3]) {
             }
             let pattern = found.pattern.map(str::to_owned);
             lines.push((found.addr, found.rule.into(), pattern, found.bytes.to_vec()));
-            Ok(true)
-        },
-        &|_| Ok(()),
-    );
-    result.unwrap();
+        }
+        Ok(Flow::Continue)
+    });
+    let report = report.unwrap();
     let missing = report.summary.holes.listed().iter().map(|hole| hole.extent.len()).sum();
     (lines, [report.summary.bytes, report.summary.zero, missing])
 }

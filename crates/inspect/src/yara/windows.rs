@@ -1,11 +1,11 @@
-//! Cuts a plan into windows of memory to be searched with rules, and what need not be read between them. Not about reading.
+//! Cuts a view into windows of memory to be searched with rules, and what need not be read between them. Not about reading.
 
-use memdump_image::{AddressSpace, Cause, Extent, Plan, Presence, ReadError};
+use memdump_image::{AddressSpace, Cause, Extent, Presence, ReadError, View};
 
-use super::run::Sizes;
+use super::limits::Sizes;
 use crate::scan::ScanError;
 
-/// A piece of work, in the order of addresses. What jobs own is disjoint, and all of the plan.
+/// A piece of work, in the order of addresses. What jobs own is disjoint, and all of the view.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Job {
     Window(Window),
@@ -28,7 +28,7 @@ pub(super) struct Window {
     pub(super) next: Option<u64>,
 }
 
-/// The jobs of a plan.
+/// The jobs of a view.
 pub(super) struct Jobs<'a> {
     space: &'a dyn AddressSpace,
     extents: Box<dyn Iterator<Item = Extent> + Send + 'a>,
@@ -42,10 +42,10 @@ pub(super) struct Jobs<'a> {
 }
 
 impl<'a> Jobs<'a> {
-    pub(super) fn new(space: &'a dyn AddressSpace, plan: &'a Plan, sizes: Sizes) -> Self {
-        let extents: Vec<Extent> = plan.extents().collect();
+    pub(super) fn new(view: &View<'a>, sizes: Sizes) -> Self {
+        let extents: Vec<Extent> = view.pieces().collect();
         let extents = Box::new(extents.into_iter());
-        Self { space, extents, sizes, present: None, goes_on: false, zeros: 0 }
+        Self { space: view.space(), extents, sizes, present: None, goes_on: false, zeros: 0 }
     }
 
     /// What lies at the front of `rest`, and as far as that goes.

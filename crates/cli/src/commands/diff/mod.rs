@@ -8,9 +8,9 @@ use std::io;
 use std::mem::discriminant;
 
 use anyhow::{Context, bail};
-use memdump_image::{MemoryMap, Space};
-use memdump_inspect::diff::{Change, Event, Options, Report, Side, diff};
-use memdump_inspect::scan::{self, ScanError};
+use memdump_image::{ExtentSet, MemoryMap, Space, View};
+use memdump_inspect::diff::{Change, Event, Options, Report, diff};
+use memdump_inspect::scan::{Flow, ScanError};
 
 use super::look;
 use super::target::{self, Target, TargetKind};
@@ -30,11 +30,10 @@ pub(crate) fn run(args: &DiffArgs) -> anyhow::Result<Exit> {
     }))
 }
 
-/// What of each of two targets is compared, and what they are for people.
+/// The names of two targets, for people, and the regions of B that are compared.
 struct Sides {
     name_a: String,
     name_b: String,
-    map_a: MemoryMap,
     map_b: MemoryMap,
 }
 
@@ -51,7 +50,9 @@ fn compare(args: &DiffArgs) -> anyhow::Result<Exit> {
     log::init(args.of.verbose);
     let stop = look::watch()?;
     let (a, b) = (open(args, &args.a)?, open(args, &args.b)?);
-    let sides = Sides::of(&a, &b)?;
+    refuse_unlike(&a, &b)?;
+    let (view_a, view_b) = (compared(&a, &b), compared(&b, &a));
+    let sides = Sides { name_a: a.name.clone(), name_b: b.name.clone(), map_b: view_b.map() };
     let mut listing = Listing::open().context(ListingClosed)?;
     let mut shower: Box<dyn Shower> = match args.show.json {
         true => Box::new(json::Lines),
@@ -60,24 +61,16 @@ fn compare(args: &DiffArgs) -> anyhow::Result<Exit> {
     // The moving line would run into what is shown.
     let is_mixed = args.bytes && listing.is_terminal();
     let style = if is_mixed { ProgressStyle::Never } else { args.show.progress };
-    let total = sides.map_b.total().saturating_add(sides.map_a.total());
+    let total = view_b.total().saturating_add(view_a.total());
     let mut progress = Progress::new(style, args.show.quiet, total);
-    let options = Options {
-        changes: args.bytes,
-        page_size: a.plan.page_size.min(b.plan.page_size),
-        scan: scan::Options::default(),
-    };
-    let side_a = Side { space: a.space(), map: &sides.map_a };
-    let side_b = Side { space: b.space(), map: &sides.map_b };
-    let result = diff(side_a, side_b, &options, &mut |event| {
+    let options = Options::default().changes(args.bytes);
+    let result = diff(&view_a, &view_b, &options, &mut |event| {
         stop.check()?;
         match event {
-            Event::Change(change) => shower.change(&sides, change, &mut listing),
-            Event::Progress(bytes) => {
-                progress.advance(bytes);
-                Ok(())
-            }
+            Event::Change(change) => shower.change(&sides, change, &mut listing)?,
+            Event::Progress(bytes) => progress.advance(bytes),
         }
+        Ok(Flow::Continue)
     });
     progress.clear();
     // A process that stands still for it need not wait for whoever reads the listing.
@@ -108,37 +101,35 @@ fn open(args: &DiffArgs, target: &OsStr) -> anyhow::Result<Target> {
     Ok(target)
 }
 
-impl Sides {
-    fn of(a: &Target, b: &Target) -> anyhow::Result<Self> {
-        let (space_a, space_b) = (a.map().space(), b.map().space());
-        let is_empty = |target: &Target| target.map().regions().is_empty();
-        if discriminant(&space_a) != discriminant(&space_b) && !is_empty(a) && !is_empty(b) {
-            let message = format!(
-                "{} is {} and {} is {}: their addresses mean different things; compare two of a sort",
-                a.name,
-                sort(space_a),
-                b.name,
-                sort(space_b)
-            );
-            return Err(UsageError(message).into());
-        }
-        let (map_a, map_b) = (compared(a, b), compared(b, a));
-        Ok(Self { name_a: a.name.clone(), name_b: b.name.clone(), map_a, map_b })
+/// Refuses targets whose addresses mean different things.
+fn refuse_unlike(a: &Target, b: &Target) -> Result<(), UsageError> {
+    let (space_a, space_b) = (a.map().space(), b.map().space());
+    let is_empty = |target: &Target| target.map().regions().is_empty();
+    if discriminant(&space_a) != discriminant(&space_b) && !is_empty(a) && !is_empty(b) {
+        let message = format!(
+            "{} is {} and {} is {}: their addresses mean different things; compare two of a sort",
+            a.name,
+            sort(space_a),
+            b.name,
+            sort(space_b)
+        );
+        return Err(UsageError(message));
     }
+    Ok(())
 }
 
-/// What of a target is compared. Of a process that is not all that it has mapped: it is what a dump of it would have, and
-/// what the other side has of it.
-fn compared(target: &Target, other: &Target) -> MemoryMap {
-    let chosen = |target: &Target| target.plan.map.extents().difference(&target.plan.left_out);
-    let mut extents = chosen(target);
+/// The part of a target that is compared. Of a process that is not all that it has mapped: it is what a dump of it would
+/// have, and what the other side has of it.
+fn compared<'a>(target: &'a Target, other: &Target) -> View<'a> {
+    let mut view = target.view();
     if matches!(target.kind, TargetKind::Process(_)) && target.map().space() == other.map().space()
     {
-        extents = extents.union(&chosen(other));
+        let extents = view.extents().union(other.view().extents());
+        view = View::new(target.space(), view.page_size()).within(&extents);
     }
     // Devices are not memory.
-    let omitted = target.omitted.iter().map(|hole| hole.extent).collect();
-    target.map().clip(&extents.difference(&omitted))
+    let omitted: ExtentSet = target.omitted.iter().map(|hole| hole.extent).collect();
+    view.without(&omitted)
 }
 
 fn sort(space: Space) -> &'static str {

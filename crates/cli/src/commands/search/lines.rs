@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use memdump_image::MemoryMap;
-use memdump_inspect::strings::is_printable_char;
+use memdump_inspect::text::is_printable_char;
 
 use super::super::shown::{Place, Places, address, json_string};
 use super::super::target::region_name;

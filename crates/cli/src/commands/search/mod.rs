@@ -1,16 +1,16 @@
 //! `memdump search`: where patterns are in a target.
 
+mod hits;
 mod lines;
 mod patterns;
 #[cfg(feature = "yara")]
 mod rules;
 
-use memdump_inspect::scan::ScanError;
-use memdump_inspect::search::{Pattern, Search, What};
+use memdump_inspect::search::{Event, Options, Pattern, Search, What};
 
-use self::lines::{Hit, Lines};
-use super::look::{self, Moving};
-use super::print;
+use self::hits::Hits;
+use self::lines::Hit;
+use super::look;
 use super::target;
 use crate::args::SearchArgs;
 use crate::exit::{Exit, UsageError};
@@ -44,46 +44,30 @@ fn with_patterns(args: &SearchArgs) -> anyhow::Result<Exit> {
     let target = target::open(&args.target.target, &args.target.of)?;
     let patterns = patterns::all(&args.what, target.map())?;
     let context = if args.count { 0 } else { usize::from(args.context) };
-    let search = Search::new(&patterns, context)
+    let search = Search::new(&patterns)
         .map_err(|error| UsageError(format!("these patterns cannot be searched for: {error}")))?;
     look::introduce(&target, args.show.quiet);
-    let mut lines = Lines::new(args, target.map(), patterns.len() > 1);
     let mut counts = vec![0_u64; patterns.len()];
-    let mut found = 0;
-    let moving = Moving::new(&target, &args.show, &stop);
-    let (summary, result) = search.run(
-        target.space(),
-        &target.plan,
-        &look::options(args.threads),
-        &mut |place| {
+    let mut hits = Hits::new(args, &target, &stop, patterns.len() > 1);
+    let options = Options::default().context(context).scan(look::options(args.threads));
+    let result = search.run(&target.view(), &options, &mut |event| match event {
+        Event::Match(place) => {
             counts[place.pattern] += 1;
-            found += 1;
-            if !args.count {
-                let Pattern { name, what, .. } = &patterns[place.pattern];
-                lines.add(&Hit {
-                    addr: place.addr,
-                    rule: None,
-                    pattern: Some(name),
-                    is_pointer: matches!(what, What::PointerTo { .. }),
-                    before: place.before,
-                    bytes: place.bytes,
-                    after: place.after,
-                })?;
-            }
-            Ok(args.max.is_none_or(|max| found < max))
-        },
-        &|done| moving.advance(done),
-    );
-    moving.clear();
-    let flushed = lines.flush().map_err(ScanError::Deliver);
-    moving.done(result.and(flushed), &target)?;
-    if args.count {
-        print(&counted(args, &patterns, &counts))?;
-    }
-    if args.show.json {
-        print(&look::summary_line(&target, &summary, found))?;
-    }
-    Ok(look::conclude(&target, &summary, found, args.show.quiet))
+            let Pattern { name, what, .. } = &patterns[place.pattern];
+            hits.add(&Hit {
+                addr: place.addr,
+                rule: None,
+                pattern: Some(name),
+                is_pointer: matches!(what, What::PointerTo { .. }),
+                before: place.before,
+                bytes: place.bytes,
+                after: place.after,
+            })
+        }
+        Event::Progress(bytes) => hits.advance(bytes),
+    });
+    let summary = hits.done(result)?;
+    hits.conclude(&summary, || counted(args, &patterns, &counts))
 }
 
 fn counted(args: &SearchArgs, patterns: &[Pattern], counts: &[u64]) -> String {

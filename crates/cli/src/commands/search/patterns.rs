@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use memdump_image::{Extent, ExtentSet, MemoryMap};
 use memdump_inspect::search::{Pattern, PatternError, What, parse_integer};
-use memdump_inspect::strings::Encoding;
+use memdump_inspect::text::Encoding;
 
 use crate::args::PatternArgs;
 use crate::exit::UsageError;

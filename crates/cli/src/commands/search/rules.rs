@@ -6,19 +6,16 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use memdump_inspect::scan::ScanError;
-use memdump_inspect::yara::{MAX_MATCHES, Options, Rules, Source};
+use memdump_inspect::yara::{Event, MAX_MATCHES, Options, Rules, Source};
 
-use super::super::look::{self, Moving};
-use super::super::{print, target};
-use super::lines::{self, Hit, Lines};
+use super::super::{look, target};
+use super::hits::Hits;
+use super::lines::{self, Hit};
 use crate::args::SearchArgs;
 use crate::exit::{Exit, UsageError};
 
 /// The largest file of rules, in bytes.
 const MAX_FILE_LEN: u64 = 64 << 20;
-/// Each thread has a window of 32 MiB in memory.
-const MAX_DEFAULT_THREADS: usize = 4;
 
 pub(super) fn run(args: &SearchArgs) -> anyhow::Result<Exit> {
     // Wrong rules are told of before anything is opened.
@@ -29,54 +26,36 @@ pub(super) fn run(args: &SearchArgs) -> anyhow::Result<Exit> {
     rules.notes.iter().filter(|_| !args.show.quiet).for_each(|note| eprintln!("memdump: {note}"));
     rules.warnings.iter().for_each(|warning| tracing::info!("{warning}"));
     let context = if args.count { 0 } else { usize::from(args.context) };
-    let threads = match args.threads {
-        Some(threads) => usize::from(threads),
-        None => look::options(None).threads.min(MAX_DEFAULT_THREADS),
-    };
-    let mut lines = Lines::new(args, target.map(), true);
+    let mut options = Options::default().context(context);
+    options = args.threads.map_or(options, |threads| options.threads(threads.into()));
     let mut counts: BTreeMap<(String, Option<String>), u64> = BTreeMap::new();
-    let mut found = 0;
-    let moving = Moving::new(&target, &args.show, &stop);
-    let (report, result) = rules.run(
-        target.space(),
-        &target.plan,
-        &Options { threads, context },
-        &mut |place| {
-            found += 1;
+    let mut hits = Hits::new(args, &target, &stop, true);
+    let result = rules.run(&target.view(), &options, &mut |event| match event {
+        Event::Match(place) => {
             if args.count {
                 let name = (place.rule.to_owned(), place.pattern.map(str::to_owned));
                 *counts.entry(name).or_default() += 1;
-            } else {
-                lines.add(&Hit {
-                    addr: place.addr,
-                    rule: Some(place.rule),
-                    pattern: place.pattern,
-                    is_pointer: false,
-                    before: place.before,
-                    bytes: place.bytes,
-                    after: place.after,
-                })?;
             }
-            Ok(args.max.is_none_or(|max| found < max))
-        },
-        &|done| moving.advance(done),
-    );
-    moving.clear();
-    let flushed = lines.flush().map_err(ScanError::Deliver);
-    moving.done(result.and(flushed), &target)?;
-    if args.count {
-        print(&counted(args, &counts))?;
-    }
-    if args.show.json {
-        print(&look::summary_line(&target, &report.summary, found))?;
-    }
+            hits.add(&Hit {
+                addr: place.addr,
+                rule: Some(place.rule),
+                pattern: place.pattern,
+                is_pointer: false,
+                before: place.before,
+                bytes: place.bytes,
+                after: place.after,
+            })
+        }
+        Event::Progress(bytes) => hits.advance(bytes),
+    });
+    let report = hits.done(result)?;
     for (rule, pattern) in &report.abundant {
         eprintln!(
             "memdump: {rule}:{pattern} has {MAX_MATCHES} matches or more within 32 MiB: further ones there \
              are not told of"
         );
     }
-    Ok(look::conclude(&target, &report.summary, found, args.show.quiet))
+    hits.conclude(&report.summary, || counted(args, &counts))
 }
 
 /// Of each rule that was found, its patterns that were.

@@ -3,12 +3,12 @@
 //! Each block of 64 bytes becomes a word with a bit for each byte. Where a run of `n` begins, `n`
 //! bits in a row are set, which a few shifts tell of all 64 places at once.
 
-use super::{Ends, Run};
+use super::run::{Ends, Run};
 use crate::scan::Window;
 
 /// Which bytes are characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Class {
+pub(in crate::text) enum Class {
     /// What `isprint(3)` names in the C locale, and the tab.
     Ascii,
     /// The same, and all above 127.
@@ -32,7 +32,7 @@ pub(super) fn is_ascii(byte: u8) -> bool {
     matches!(byte, b' '..=b'~' | b'\t')
 }
 
-pub(super) fn byte_runs(
+pub(in crate::text) fn byte_runs(
     window: &Window<'_>,
     class: Class,
     min_len: usize,
@@ -155,7 +155,7 @@ pub(super) mod mask {
 
     /// Which bytes are printable ASCII or a tab.
     #[inline]
-    pub(in crate::strings) fn ascii(block: &[u8; 64]) -> u64 {
+    pub(in crate::text) fn ascii(block: &[u8; 64]) -> u64 {
         gather(block, |bytes| {
             // As signed numbers, bytes above 127 lie below 0.
             let graphic = bytes.simd_gt(i8x16::splat(0x1f)) & i8x16::splat(0x7f).simd_gt(bytes);
@@ -165,13 +165,13 @@ pub(super) mod mask {
 
     /// Which are above 127.
     #[inline]
-    pub(in crate::strings) fn high(block: &[u8; 64]) -> u64 {
+    pub(in crate::text) fn high(block: &[u8; 64]) -> u64 {
         gather(block, |bytes| bytes)
     }
 
     /// Which are 0.
     #[inline]
-    pub(in crate::strings) fn zero(block: &[u8; 64]) -> u64 {
+    pub(in crate::text) fn zero(block: &[u8; 64]) -> u64 {
         gather(block, |bytes| bytes.simd_eq(i8x16::splat(0)))
     }
 

@@ -1,11 +1,16 @@
 //! Runs of UTF-8. A byte says itself whether a character begins with it, so what is a character does
 //! not depend on where one begins to look.
 
-use super::runs::{Class, is_ascii, runs_within};
-use super::{Ends, Run, is_printable_char};
+use super::bytes::{Class, is_ascii, runs_within};
+use super::run::{Ends, Run};
 use crate::scan::Window;
+use crate::text::printable::is_printable_char;
 
-pub(super) fn runs(window: &Window<'_>, min_len: usize, each: &mut dyn FnMut(Run)) -> Ends {
+pub(in crate::text) fn utf8_runs(
+    window: &Window<'_>,
+    min_len: usize,
+    each: &mut dyn FnMut(Run),
+) -> Ends {
     let Window { bytes, own, .. } = window;
     let mut ends = Ends::default();
     let mut from = own.start;

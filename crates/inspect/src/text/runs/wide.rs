@@ -3,12 +3,12 @@
 //! Two such characters cannot overlap: a byte is 0 or can be printed. So what is a character follows
 //! from its own bytes alone, wherever one begins to look.
 
-use super::runs::{is_ascii, mask};
-use super::{Ends, Run};
+use super::bytes::{is_ascii, mask};
+use super::run::{Ends, Run};
 use crate::scan::Window;
 
 /// `W` bytes a character; `LOW_FIRST` is their order.
-pub(super) fn runs<const W: usize, const LOW_FIRST: bool>(
+pub(in crate::text) fn wide_runs<const W: usize, const LOW_FIRST: bool>(
     window: &Window<'_>,
     min_len: usize,
     each: &mut dyn FnMut(Run),

@@ -3,8 +3,13 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::{Collect, Encoding, Found, Wanted};
-use crate::scan::Part;
+use super::collect::{Collect, FoundString};
+use super::options::Options;
+use crate::scan::{Flow, Part};
+use crate::text::encoding::Encoding;
+
+/// The receiver of what is in order.
+type Outlet<'a, Out> = &'a mut dyn FnMut(Out) -> io::Result<Flow>;
 
 /// What was found in a part, before it is joined to its neighbours.
 pub(super) struct Parted<Out> {
@@ -12,7 +17,7 @@ pub(super) struct Parted<Out> {
     pub(super) out: Out,
     /// Those after it, each by itself, ascending.
     pub(super) late: Vec<((u64, Encoding), Out)>,
-    /// For each encoding, in the order of [`Wanted`]; nothing for a part that has no bytes.
+    /// For each encoding, in the order of the [`Options`]; nothing for a part that has no bytes.
     pub(super) ends: Vec<Open>,
 }
 
@@ -45,8 +50,7 @@ struct Pending {
 }
 
 pub(super) struct Joiner<'a, C: Collect> {
-    wanted: &'a Wanted,
-    collect: &'a C,
+    options: &'a Options<C>,
     /// For each encoding.
     pending: Vec<Option<Pending>>,
     /// What waits for a pending string before it: single strings, and without an encoding those of a part that begins there.
@@ -56,9 +60,9 @@ pub(super) struct Joiner<'a, C: Collect> {
 }
 
 impl<'a, C: Collect> Joiner<'a, C> {
-    pub(super) fn new(wanted: &'a Wanted, collect: &'a C) -> Self {
-        let pending = wanted.encodings.iter().map(|_| None).collect();
-        Self { wanted, collect, pending, waiting: BTreeMap::new(), next: None }
+    pub(super) fn new(options: &'a Options<C>) -> Self {
+        let pending = options.encodings.iter().map(|_| None).collect();
+        Self { options, pending, waiting: BTreeMap::new(), next: None }
     }
 
     /// Takes the next part; `sink` gets what is in order.
@@ -66,8 +70,8 @@ impl<'a, C: Collect> Joiner<'a, C> {
         &mut self,
         part: &Part<'_>,
         parted: Parted<C::Out>,
-        sink: &mut dyn FnMut(C::Out) -> io::Result<()>,
-    ) -> io::Result<()> {
+        sink: Outlet<'_, C::Out>,
+    ) -> io::Result<Flow> {
         let Parted { out, late, ends } = parted;
         if self.next != Some(part.extent.start()) || ends.is_empty() {
             self.finish_all();
@@ -84,7 +88,9 @@ impl<'a, C: Collect> Joiner<'a, C> {
             begun.push(end.open);
         }
         self.waiting.insert((part.extent.start(), None), out);
-        self.flush(sink)?;
+        if self.flush(sink)?.is_stop() {
+            return Ok(Flow::Stop);
+        }
         let late = late.into_iter().map(|((addr, encoding), out)| ((addr, Some(encoding)), out));
         self.waiting.extend(late);
         for (pending, begun) in self.pending.iter_mut().zip(begun) {
@@ -97,7 +103,7 @@ impl<'a, C: Collect> Joiner<'a, C> {
     }
 
     /// Nothing follows.
-    pub(super) fn end(&mut self, sink: &mut dyn FnMut(C::Out) -> io::Result<()>) -> io::Result<()> {
+    pub(super) fn end(&mut self, sink: Outlet<'_, C::Out>) -> io::Result<Flow> {
         self.finish_all();
         self.flush(sink)
     }
@@ -108,10 +114,10 @@ impl<'a, C: Collect> Joiner<'a, C> {
 
     /// A pending string has ended.
     fn finish(&mut self, index: usize) {
-        let encoding = self.wanted.encodings[index];
+        let encoding = self.options.encodings[index];
         if let Some(pending) = self.pending[index].take()
             && !pending.is_cut
-            && (pending.is_begun || encoding.count(&pending.text) >= self.wanted.min_len)
+            && (pending.is_begun || encoding.count(&pending.text) >= self.options.min_len)
         {
             self.tell(&pending, encoding, true);
         }
@@ -119,19 +125,19 @@ impl<'a, C: Collect> Joiner<'a, C> {
 
     /// Keeps pending strings from growing without bound.
     fn shorten(&mut self) {
-        let is_alone = self.pending.len() == 1 && self.wanted.in_parts;
+        let is_alone = self.pending.len() == 1 && self.options.in_parts;
         for index in 0..self.pending.len() {
-            let encoding = self.wanted.encodings[index];
+            let encoding = self.options.encodings[index];
             let Some(mut pending) = self.pending[index].take() else { continue };
             if pending.is_cut {
                 // What is left of it is not wanted.
-            } else if is_alone && encoding.count(&pending.text) >= self.wanted.min_len {
+            } else if is_alone && encoding.count(&pending.text) >= self.options.min_len {
                 // Nothing else can come before it: it is shown as far as it is known.
                 self.tell(&pending, encoding, false);
                 pending.is_begun = true;
                 pending.text.clear();
-            } else if pending.text.len() > Wanted::MAX_KEPT {
-                let mut kept = Wanted::MAX_KEPT;
+            } else if pending.text.len() > Options::MAX_KEPT {
+                let mut kept = Options::MAX_KEPT;
                 while encoding == Encoding::Utf8 && pending.text[kept] & 0xc0 == 0x80 {
                     kept -= 1;
                 }
@@ -146,7 +152,7 @@ impl<'a, C: Collect> Joiner<'a, C> {
 
     fn tell(&mut self, pending: &Pending, encoding: Encoding, is_last: bool) {
         let mut out = C::Out::default();
-        let found = Found {
+        let found = FoundString {
             addr: pending.addr,
             encoding,
             text: &pending.text,
@@ -154,21 +160,23 @@ impl<'a, C: Collect> Joiner<'a, C> {
             is_last,
             is_cut: pending.is_cut,
         };
-        self.collect.string(&mut out, &found);
-        self.collect.end_part(&mut out);
+        self.options.collect.string(&mut out, &found);
+        self.options.collect.end_part(&mut out);
         self.waiting.insert((pending.addr, Some(encoding)), out);
     }
 
     /// Hands on what no pending string comes before.
-    fn flush(&mut self, sink: &mut dyn FnMut(C::Out) -> io::Result<()>) -> io::Result<()> {
+    fn flush(&mut self, sink: Outlet<'_, C::Out>) -> io::Result<Flow> {
         let open = self.pending.iter().flatten().filter(|pending| pending.blocks());
         let open = open.map(|pending| pending.addr).min();
         while let Some(entry) = self.waiting.first_entry()
             && open.is_none_or(|open| entry.key().0 < open)
         {
-            sink(entry.remove())?;
+            if sink(entry.remove())?.is_stop() {
+                return Ok(Flow::Stop);
+            }
         }
-        Ok(())
+        Ok(Flow::Continue)
     }
 }
 

@@ -1,14 +1,13 @@
 //! Against a search that looks at one character at a time, as `strings(1)` does.
 
-use std::sync::Mutex;
-
 use memdump_image::{
-    AddressSpace, Cause, Extent, Facts, MemoryMap, Plan, ReadError, Region, RegionKind, Space,
+    AddressSpace, Cause, Extent, MemoryMap, ReadError, Region, RegionKind, Space, View,
 };
 use proptest::prelude::*;
 
-use super::{Collect, Encoding, Found, Wanted, find};
-use crate::scan::Options;
+use super::{Event, Options, find};
+use crate::scan::{self, Flow};
+use crate::text::Encoding;
 
 /// Bytes at address 0; pages that cannot be read are as given.
 struct Bytes {
@@ -34,56 +33,39 @@ impl AddressSpace for Bytes {
     }
 }
 
-/// Strings with their addresses and encodings.
-struct Listed;
-
-type Strings = Vec<(u64, Encoding, Vec<u8>, bool, bool)>;
-
-impl Collect for Listed {
-    type Out = Strings;
-
-    fn string(&self, out: &mut Strings, found: &Found<'_>) {
-        out.push((found.addr, found.encoding, found.text.to_vec(), found.is_first, found.is_last));
-    }
-}
-
 /// What is found; parts of a string joined.
 fn found(
     space: &Bytes,
     encodings: &[Encoding],
     min_len: usize,
-    options: &Options,
+    scan: scan::Options,
 ) -> Vec<(u64, Encoding, Vec<u8>)> {
-    let wanted = Wanted { encodings: encodings.to_vec(), min_len, in_parts: true };
-    let plan = Plan::whole(space.map.clone(), PAGE, Facts::default());
+    let options = Options::default().encodings(encodings.iter().copied()).min_len(min_len);
+    let options = options.in_parts(true).scan(scan);
     let mut all: Vec<(u64, Encoding, Vec<u8>)> = Vec::new();
     let mut is_open = false;
-    let done = Mutex::new(0);
-    let (_, result) = find(
-        space,
-        &plan,
-        options,
-        &wanted,
-        &Listed,
-        &mut |strings| {
-            for (addr, encoding, text, is_first, is_last) in strings {
-                assert_eq!(is_first, !is_open);
-                is_open = !is_last;
-                match is_first {
-                    true => all.push((addr, encoding, text)),
-                    false => all.last_mut().unwrap().2.extend(text),
-                }
+    let mut done = 0;
+    let result = find(&View::new(space, PAGE), &options, &mut |event| {
+        let strings = match event {
+            Event::Strings(strings) => strings,
+            Event::Progress(len) => {
+                done += len;
+                return Ok(Flow::Continue);
             }
-            Ok(())
-        },
-        &|len| {
-            *done.lock().unwrap() += len;
-            Ok(())
-        },
-    );
+        };
+        for string in strings.iter() {
+            assert_eq!(string.is_first, !is_open);
+            is_open = !string.is_last;
+            match string.is_first {
+                true => all.push((string.addr, string.encoding, string.text.to_vec())),
+                false => all.last_mut().unwrap().2.extend(string.text),
+            }
+        }
+        Ok(Flow::Continue)
+    });
     result.unwrap();
     assert!(!is_open);
-    assert_eq!(*done.lock().unwrap(), space.map.total());
+    assert_eq!(done, space.map.total());
     all
 }
 
@@ -104,7 +86,7 @@ fn char_at(bytes: &[u8], encoding: Encoding, at: usize) -> Option<(Vec<u8>, usiz
             };
             let c = text.chars().next()?;
             let text = c.to_string().into_bytes();
-            return super::is_printable_char(c).then_some((text.clone(), text.len()));
+            return crate::text::is_printable_char(c).then_some((text.clone(), text.len()));
         }
     };
     let is_printable = code == 9 || (0x20..0x7f).contains(&code);
@@ -182,14 +164,33 @@ proptest! {
         }).collect();
         let map = MemoryMap::new(Space::Process(1), regions).unwrap();
         let space = Bytes { map, bytes, bad };
-        let options = Options { threads, block_len };
-        let one = found(&space, &[encoding], min_len, &options);
+        let options = scan::Options::default().threads(threads).block_len(block_len);
+        let one = found(&space, &[encoding], min_len, options);
         prop_assert_eq!(&one, &expected(&space, encoding, min_len));
 
         let several = [Encoding::Ascii, Encoding::Utf8, Encoding::Utf16Le, Encoding::Utf16Be];
         let mut all: Vec<_> =
             several.iter().flat_map(|&encoding| expected(&space, encoding, min_len)).collect();
         all.sort();
-        prop_assert_eq!(found(&space, &several, min_len, &options), all);
+        prop_assert_eq!(found(&space, &several, min_len, options), all);
+    }
+}
+
+#[test]
+fn a_sink_that_has_enough_gets_no_more() {
+    let bytes = b"one string\0".repeat(1000);
+    let extent = Extent::with_len(0, bytes.len() as u64).unwrap();
+    let map = MemoryMap::new(Space::Physical, vec![Region::new(extent, RegionKind::Ram)]).unwrap();
+    let space = Bytes { map, bytes, bad: Vec::new() };
+    for limit in [1, 5] {
+        let mut events = 0;
+        let options = Options::default().scan(scan::Options::default().threads(3).block_len(100));
+        let summary = find(&View::new(&space, PAGE), &options, &mut |_| {
+            events += 1;
+            assert!(events <= limit);
+            Ok(Flow::stop_if(events == limit))
+        });
+        assert!(summary.unwrap().bytes < 1000, "it ended early");
+        assert_eq!(events, limit);
     }
 }

@@ -1,21 +1,21 @@
 //! Counts how often each text occurs, on many threads, within bounded memory.
 //!
-//! Not about what the texts are: whole strings, or their [templates](crate::template). Texts are spread over shards by
+//! Not about what the texts are: whole strings, or their [templates](crate::text::template()). Texts are spread over shards by
 //! their hashes (see `shard`), and a thread hands on many of a shard at once: so locks are rare, and what a shard holds
 //! stays in the cache of the CPU while they are counted.
 
+mod counted;
+mod counts;
 mod shard;
 
-use std::cmp::{Ordering, Reverse};
-use std::collections::BinaryHeap;
-use std::collections::binary_heap::PeekMut;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
-use std::thread;
 
 use foldhash::fast::RandomState;
 
-use crate::strings::{Collect, Found};
-use crate::template::{find_digit, template};
+use crate::text::strings::{Collect, FoundString};
+use crate::text::template::{find_digit, template};
+pub use counted::{Counted, Rank, Unlisted};
+pub use counts::Counts;
 use shard::{Batch, Rules, Shard};
 
 /// What is counted.
@@ -25,45 +25,6 @@ pub enum Alike {
     Equal,
     /// Strings whose templates are equal.
     Template,
-}
-
-/// What comes first, and is kept where not all can be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rank {
-    /// Texts whose strings have the most bytes.
-    Bytes,
-    /// Texts of the most strings.
-    Count,
-    /// Texts that stand at the lowest addresses; kept is what was met first, which is about that.
-    First,
-}
-
-/// A text, and how often it was there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Counted<'a> {
-    /// Its characters; of a long one the first [`Tally::MAX_TEXT`] bytes.
-    pub text: &'a [u8],
-    /// How many strings.
-    pub count: u64,
-    /// Bytes of characters in them all.
-    pub bytes: u64,
-    /// Where the first of them lies.
-    pub first: u64,
-    /// How many bytes, or strings with [`Rank::Count`], there may be beside these, as some were met when there was no
-    /// room for the text.
-    pub missed: u64,
-}
-
-/// Strings that are in no [`Counted`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Unlisted {
-    /// How many.
-    pub strings: u64,
-    /// Bytes of their characters.
-    pub bytes: u64,
-    /// A text that is not listed has no more bytes, or strings with [`Rank::Count`], and one that is listed has been missed no
-    /// more of. Nothing is known of that with [`Rank::First`].
-    pub at_most: u64,
 }
 
 /// Counts strings as they are found. What is kept is bounded. When that is reached, three quarters of it have to go, and what
@@ -141,7 +102,7 @@ impl Default for Local {
 impl Collect for Tally {
     type Out = Option<Box<Local>>;
 
-    fn string(&self, out: &mut Self::Out, string: &Found<'_>) {
+    fn string(&self, out: &mut Self::Out, string: &FoundString<'_>) {
         let local = out.get_or_insert_with(|| Box::new(self.idle().pop().unwrap_or_default()));
         let Local { batches, text: made } = &mut **local;
         let text = match self.alike {
@@ -174,98 +135,6 @@ impl Collect for Tally {
             self.idle().push(*local);
         }
     }
-}
-
-/// Texts and their counts, in order.
-pub struct Counts {
-    shards: Vec<Shard>,
-    rank: Rank,
-    unlisted: Unlisted,
-}
-
-impl Counts {
-    fn sorted(mut shards: Vec<Shard>, rank: Rank) -> Self {
-        let threads = thread::available_parallelism().map_or(1, usize::from);
-        let part = shards.len().div_ceil(threads).max(1);
-        thread::scope(|scope| {
-            for shards in shards.chunks_mut(part) {
-                scope.spawn(move || {
-                    shards.iter_mut().for_each(|shard| shard.sort_by(|a, b| compare(rank, a, b)));
-                });
-            }
-        });
-        let mut unlisted = Unlisted::default();
-        for shard in &shards {
-            let Unlisted { strings, bytes, at_most } = shard.unlisted();
-            unlisted.strings += strings;
-            unlisted.bytes += bytes;
-            unlisted.at_most = unlisted.at_most.max(at_most);
-        }
-        Self { shards, rank, unlisted }
-    }
-
-    /// The texts in the order of their [`Rank`], those that are equal in it by address.
-    pub fn iter(&self) -> impl Iterator<Item = Counted<'_>> {
-        let heads = self.shards.iter().filter_map(|shard| {
-            let mut rest = shard.iter();
-            rest.next().map(|first| Reverse(Head { first, rank: self.rank, rest }))
-        });
-        let mut heads: BinaryHeap<_> = heads.collect();
-        std::iter::from_fn(move || {
-            let mut head = heads.peek_mut()?;
-            match head.0.rest.next() {
-                Some(first) => Some(std::mem::replace(&mut head.0.first, first)),
-                None => Some(PeekMut::pop(head).0.first),
-            }
-        })
-    }
-
-    /// How many strings there were, listed or not.
-    pub fn strings(&self) -> u64 {
-        let listed = self.shards.iter().flat_map(Shard::iter).map(|counted| counted.count);
-        listed.sum::<u64>() + self.unlisted.strings
-    }
-
-    /// What is not among the texts.
-    pub fn unlisted(&self) -> Unlisted {
-        self.unlisted
-    }
-}
-
-/// What is left of a shard.
-struct Head<'a> {
-    first: Counted<'a>,
-    rank: Rank,
-    rest: shard::Iter<'a>,
-}
-
-impl Ord for Head<'_> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        compare(self.rank, &self.first, &other.first)
-    }
-}
-
-impl PartialOrd for Head<'_> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Head<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Head<'_> {}
-
-fn compare(rank: Rank, a: &Counted<'_>, b: &Counted<'_>) -> Ordering {
-    let by_rank = match rank {
-        Rank::Bytes => b.bytes.cmp(&a.bytes),
-        Rank::Count => b.count.cmp(&a.count),
-        Rank::First => Ordering::Equal,
-    };
-    by_rank.then_with(|| (a.first, a.text).cmp(&(b.first, b.text)))
 }
 
 #[cfg(test)]

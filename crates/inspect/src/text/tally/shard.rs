@@ -7,7 +7,7 @@ use std::hint::black_box;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use super::{Counted, Rank, Unlisted};
+use super::counted::{Counted, Rank, Unlisted};
 
 /// What is the same for all shards.
 pub(super) struct Rules {

@@ -1,12 +1,12 @@
 use super::*;
-use crate::strings::Encoding;
+use crate::text::Encoding;
 
 fn counts(alike: Alike, rank: Rank, max_kept: usize, texts: &[(&str, u64)]) -> Counts {
     let tally = Tally::new(alike, rank, max_kept);
     for part in texts.chunks(2) {
         let mut out = Default::default();
         for &(text, addr) in part {
-            let found = Found {
+            let found = FoundString {
                 addr,
                 encoding: Encoding::Ascii,
                 text: text.as_bytes(),
@@ -105,7 +105,7 @@ fn what_may_be_missed_is_known_of_long_strings_too() {
         // Every fourth is one of ten, each of which is there 150 times.
         let name = if number % 4 == 0 { number / 4 % 10 } else { 1000 + number };
         text[..8].copy_from_slice(format!("{name:8}").as_bytes());
-        let found = Found {
+        let found = FoundString {
             addr: number,
             encoding: Encoding::Ascii,
             text: &text,
