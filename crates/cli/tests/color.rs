@@ -47,7 +47,7 @@ fn commands(folder: &Path) -> Vec<Vec<String>> {
         words(&["strings", "--raw", "-t", "x", "-r", &a]),
         words(&["strings", "--raw", "--templates", &a]),
         words(&["search", "--raw", &a, "text"]),
-        words(&["diff", "--raw", "--bytes", &a, &b]),
+        words(&["diff", "--bytes", &a, &b, "--raw"]),
     ]
 }
 

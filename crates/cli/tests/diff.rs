@@ -4,12 +4,13 @@
 #[allow(dead_code)]
 #[path = "support/mod.rs"]
 mod machine;
+#[path = "support/signals.rs"]
+mod signals;
 #[allow(dead_code)]
 #[path = "support/process.rs"]
 mod support;
 
 use std::fs;
-use std::io::Read;
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::thread;
@@ -255,25 +256,139 @@ fn trouble_is_told_from_difference() {
 #[test]
 fn a_signal_ends_it_in_order() {
     let (a, b) = (Target::start("pattern", Path::new("")), Target::start("change", Path::new("")));
-    for pause in ["none", "stop", "snapshot"] {
-        for signal in [Signal::INT, Signal::TERM] {
-            let mut command = memdump();
-            command.args(["diff", "--bytes", "--pause", pause, &a.pid(), &b.pid()]);
-            let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-            let mut stdout = child.stdout.take().unwrap();
-            // It is at work: it waits until its output is read.
-            stdout.read_exact(&mut [0; 100]).unwrap();
-            support::signal(&child, signal);
-            std::io::copy(&mut stdout, &mut std::io::sink()).unwrap();
-            let output = child.wait_with_output().unwrap();
-            assert_eq!(output.status.code(), Some(2), "{pause} {signal:?}: {}", said(&output));
-            assert!(said(&output).contains("stopped by a signal"), "{}", said(&output));
-            for target in [&a, &b] {
-                let pid = target.pid();
-                assert!(!matches!(target.state(), 'T' | 't'), "{pause}: it was left stopped");
-                let children = format!("/proc/{pid}/task/{pid}/children");
-                assert_eq!(fs::read_to_string(children).unwrap(), "", "{pause}");
-            }
-        }
+    signals::end_it_in_order(&["diff", "--bytes"], &[&a, &b], 2);
+}
+
+/// A copy of a file without its last bytes.
+fn cut(path: &str, missing: u64) -> String {
+    let copy = format!("{path}.cut");
+    fs::copy(path, &copy).unwrap();
+    let file = fs::OpenOptions::new().write(true).open(&copy).unwrap();
+    file.set_len(file.metadata().unwrap().len() - missing).unwrap();
+    copy
+}
+
+#[test]
+fn a_damaged_core_is_compared_with_its_process() {
+    let target = Target::start("pattern", Path::new(""));
+    assert!(target.dump(&["-q"]).status.success());
+    let core = target.core().to_str().unwrap().to_owned();
+    // Its last pages are notes.
+    let (cut, pid) = (cut(&core, 8 * PAGE), target.pid());
+    let output = diff(&[&cut, &pid]);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("--salvage"), "{}", said(&output));
+    // Before its name, or after both: where it says something of the file.
+    for (arguments, side) in [
+        (vec!["--salvage", &cut, &pid], "unread_a"),
+        (vec![&pid, "--salvage", &cut], "unread_b"),
+        (vec![&cut, &pid, "--salvage"], "unread_a"),
+        (vec![&pid, &cut, "--salvage"], "unread_b"),
+        (vec!["--salvage", &cut, &core], "unread_a"),
+        (vec![&core, "--salvage", &cut], "unread_b"),
+    ] {
+        let output = diff(&[&arguments[..], &["--json"]].concat());
+        assert_eq!(output.status.code(), Some(3), "{arguments:?}: {}", said(&output));
+        let summary = &lines(&output, "summary")[0];
+        let unread: u64 =
+            summary[side].as_object().unwrap().values().map(|bytes| bytes.as_u64().unwrap()).sum();
+        assert!((PAGE..8 * PAGE).contains(&unread), "{arguments:?}: {summary}");
     }
+}
+
+#[test]
+fn options_that_can_apply_to_no_side_are_refused() {
+    let (a, b) = (Target::start("pattern", Path::new("")), Target::start("pattern", Path::new("")));
+    let file = "/bin/true";
+    for (arguments, words) in [
+        (vec!["--salvage", &a.pid(), file], "A ("),
+        (vec!["--salvage", &a.pid(), file], "put it before the name of the file, or after both"),
+        (vec![file, "--input-format", "lime", &a.pid()], "--input-format is about a file, and B ("),
+        (vec![&a.pid(), "--raw", &b.pid()], "--raw is about a file, and B ("),
+        (
+            vec![&a.pid(), &b.pid(), "--salvage"],
+            "--salvage is about a file: neither A nor B is one",
+        ),
+        (vec!["kernel", "physical", "--map", file], "--map is about a file: neither"),
+        (vec!["--raw", file, "--raw", file, "--salvage"], "--salvage is about a file: the options"),
+        (vec!["--raw", "--salvage", file, file], "--raw cannot be used with --salvage"),
+        (vec![file, file, "--map", file, "--part", file], "--map cannot be used with --part"),
+        (vec!["--map", file, "--map", file, file, file], "--map is given twice"),
+        (
+            vec![file, file, "--dontdump"],
+            "--dontdump and --coredump-filter are about a live process",
+        ),
+        (vec![&a.pid(), &b.pid(), "--kind", "ram"], "--kind ram: there is no such region"),
+    ] {
+        let output = diff(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", said(&output));
+        assert!(said(&output).contains(words), "{arguments:?}: {}", said(&output));
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn options_about_processes_apply_to_the_sides_that_have_one() {
+    let target = Target::start("dontdump", Path::new(""));
+    assert!(target.dump(&["-q", "--dontdump"]).status.success());
+    let core = target.core().to_str().unwrap().to_owned();
+    for arguments in [[&core, &target.pid()], [&target.pid(), &core]] {
+        let [a, b] = arguments.map(String::as_str);
+        let output = diff(&[a, b, "--dontdump"]);
+        assert!(matches!(output.status.code(), Some(0 | 1)), "{}", said(&output));
+    }
+    // A file has no heap: all that the process has of it is new.
+    let file = target.folder.path().join("empty");
+    fs::write(&file, "").unwrap();
+    let output = diff(&[file.to_str().unwrap(), &target.pid(), "--kind", "heap", "--json"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let kinds = lines(&output, "kind");
+    assert!(kinds.len() == 1 && kinds[0]["kind"] == "heap", "{kinds:?}");
+}
+
+#[test]
+fn each_file_is_read_as_the_options_beside_its_name_say() {
+    let machine = Machine::new();
+    let raw = machine.run(&["-o", "raw", "--format", "raw", "-m", "map", "-q"]);
+    assert!(raw.status.success(), "{}", said(&raw));
+    for (name, format) in [("lime", "lime"), ("padded", "padded")] {
+        assert!(machine.run(&["-o", name, "--format", format, "-q"]).status.success());
+    }
+    let path = |name| machine.path(name).to_str().unwrap().to_owned();
+    let (raw, map, lime, padded) = (path("raw"), path("map"), path("lime"), path("padded"));
+    let all: u64 = RAM.iter().map(|(start, end)| end - start).sum();
+    let cut = cut(&lime, PAGE);
+    let same = |arguments: &[&str]| {
+        let output = diff(&[arguments, &["--json"]].concat());
+        let summary = lines(&output, "summary").pop().unwrap_or_default();
+        (output.status.code(), summary["same"].as_u64().unwrap_or_default())
+    };
+    for arguments in [
+        vec!["--map", &map, &raw, &lime],
+        vec![&lime, "--map", &map, &raw],
+        vec!["--input-format", "raw", "--map", &map, &raw, "--input-format", "lime", &lime],
+        vec!["--map", &map, &raw, "--map", &map, &raw],
+        vec![&raw, &raw, "--map", &map],
+        vec![&raw, "--input-format", "lime", &lime, "--map", &map],
+        vec!["--raw", &padded, &padded, "--raw"],
+    ] {
+        let (status, same) = same(&arguments);
+        assert_eq!(status, Some(0), "{arguments:?}");
+        assert!(arguments.contains(&"--raw") || same == all, "{arguments:?}: {same}");
+    }
+    // Said of the wrong one it is wrong.
+    assert_eq!(same(&["--map", &map, &raw, &raw]).0, Some(1));
+    assert_eq!(same(&["--input-format", "lime", &raw, &lime]).0, Some(2));
+    // What is whole of a damaged image is compared.
+    for arguments in [
+        vec!["--salvage", &cut, &lime],
+        vec![&lime, "--salvage", &cut],
+        vec![&cut, &lime, "--salvage"],
+        vec!["--map", &map, &raw, "--salvage", &cut],
+        vec!["--map", &map, &raw, &cut, "--salvage"],
+    ] {
+        let (_, same) = same(&arguments);
+        assert_eq!(same, all - PAGE, "{arguments:?}");
+    }
+    assert_eq!(same(&["--salvage", &lime, &cut]).0, Some(2));
 }

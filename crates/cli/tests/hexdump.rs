@@ -4,6 +4,8 @@
 #[allow(dead_code)]
 #[path = "support/mod.rs"]
 mod machine;
+#[path = "support/signals.rs"]
+mod signals;
 #[allow(dead_code)]
 #[path = "support/process.rs"]
 mod support;
@@ -16,7 +18,6 @@ use std::process::{Command, Output, Stdio};
 
 use machine::{Machine, RAM};
 use proptest::prelude::*;
-use rustix::process::Signal;
 use serde_json::Value;
 use support::{PAGE, Target, memdump, said};
 
@@ -299,25 +300,7 @@ fn what_is_long_goes_through_the_pager_on_a_terminal() {
 #[test]
 fn a_signal_ends_it_in_order() {
     let target = Target::start("pattern", Path::new(""));
-    let pid = target.pid();
-    for pause in ["none", "stop", "snapshot"] {
-        for signal in [Signal::INT, Signal::TERM] {
-            let mut command = memdump();
-            command.args(["hexdump", "--no-squeezing", "--pause", pause, &pid]);
-            let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-            let mut stdout = child.stdout.take().unwrap();
-            // It is at work: it waits until its output is read.
-            stdout.read_exact(&mut [0; 100]).unwrap();
-            support::signal(&child, signal);
-            std::io::copy(&mut stdout, &mut std::io::sink()).unwrap();
-            let output = child.wait_with_output().unwrap();
-            assert_eq!(output.status.code(), Some(1), "{pause} {signal:?}: {}", said(&output));
-            assert!(said(&output).contains("stopped by a signal"), "{}", said(&output));
-            assert!(!matches!(target.state(), 'T' | 't'), "{pause}: it was left stopped");
-            let children = format!("/proc/{pid}/task/{pid}/children");
-            assert_eq!(fs::read_to_string(children).unwrap(), "", "{pause}");
-        }
-    }
+    signals::end_it_in_order(&["hexdump", "--no-squeezing"], &[&target], 1);
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn a_tebibyte_of_holes_is_looked_at_within_seconds() {
     assert_eq!(text.lines().filter(|line| *line == "*").count(), 3, "{text}");
 
     let other = huge(&folder, "other", "three needleS");
-    let output = run(&["diff", "--raw", "--json", path.to_str().unwrap()], &other);
+    let output = run(&["diff", "--raw", "--json", path.to_str().unwrap(), "--raw"], &other);
     let summary = &json_lines(&output).pop().unwrap()["summary"];
     assert_eq!([&summary["changed_bytes"], &summary["added"], &summary["gone"]], [3, 0, 0]);
     assert!(before.elapsed() < LIMIT, "{:?}", before.elapsed());
@@ -126,7 +126,7 @@ fn holes_and_zeros_that_are_stored_look_the_same() {
         assert_eq!(one.status.code(), Some(0), "{args:?}: {}", said(&one));
     }
     assert_eq!(printed("hexdump", &["-C"], &sparse), run(&["hexdump", "--raw"], &sparse).stdout);
-    let same = run(&["diff", "--raw", sparse.to_str().unwrap()], &dense);
+    let same = run(&["diff", "--raw", sparse.to_str().unwrap(), "--raw"], &dense);
     assert_eq!(same.status.code(), Some(0), "{}", said(&same));
 }
 

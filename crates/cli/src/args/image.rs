@@ -42,7 +42,7 @@ pub(super) fn codec_names() -> PossibleValuesParser {
     PossibleValuesParser::new(CODECS.iter().map(|codec| codec.name))
 }
 
-fn readable_names() -> PossibleValuesParser {
+pub(super) fn readable_names() -> PossibleValuesParser {
     PossibleValuesParser::new(readable_formats().map(|format| format.name))
 }
 

@@ -25,7 +25,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 pub(crate) use check::CheckArgs;
 pub(crate) use convert::ConvertArgs;
-pub(crate) use diff::DiffArgs;
+pub(crate) use diff::{DiffArgs, FileOption};
 pub(crate) use dump::DumpArgs;
 pub(crate) use filter::FilterArgs;
 pub(crate) use hexdump::HexdumpArgs;
@@ -38,7 +38,7 @@ pub(crate) use search::{PatternArgs, SearchArgs};
 pub(crate) use select::{Include, SelectArgs};
 pub(crate) use shared::{ColorArg, ProgressStyle, ShowArgs, WriteArgs};
 pub(crate) use strings::{EncodingArg, RadixArg, StringsArgs};
-pub(crate) use target::{TARGET_HELP, TargetArgs, TargetOptions};
+pub(crate) use target::{FileArgs, TARGET_HELP, TargetArgs, TargetOptions};
 pub(crate) use verify::VerifyArgs;
 
 const EXAMPLES: &str = "\

@@ -23,9 +23,11 @@ pub(crate) struct TargetArgs {
     pub(crate) target: OsString,
     #[command(flatten)]
     pub(crate) of: TargetOptions,
+    #[command(flatten)]
+    pub(crate) file: FileArgs,
 }
 
-/// How a target is opened; all but its name.
+/// How a target is opened, whatever it is; all but its name.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "The target")]
 pub(crate) struct TargetOptions {
@@ -35,9 +37,6 @@ pub(crate) struct TargetOptions {
     /// Only regions of this kind, as `map` and `info` name them: heap, stack, library, ram …
     #[arg(long, value_name = "KIND")]
     pub(crate) kind: Vec<String>,
-    /// Take a file as it is, its offsets as addresses, also if it is an image
-    #[arg(long, conflicts_with_all = ["input_format", "map", "part", "salvage"])]
-    pub(crate) raw: bool,
     /// Where `kernel` and `physical` are read from; `memdump --help` lists what there is
     #[arg(long, value_name = "SOURCE", default_value = "auto")]
     pub(crate) source: OsString,
@@ -52,6 +51,15 @@ pub(crate) struct TargetOptions {
     pub(crate) verbose: u8,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
+}
+
+/// How a file is read.
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "The target")]
+pub(crate) struct FileArgs {
+    /// Take a file as it is, its offsets as addresses, also if it is an image
+    #[arg(long, conflicts_with_all = ["input_format", "map", "part", "salvage"])]
+    pub(crate) raw: bool,
     #[command(flatten)]
     pub(crate) image: InputArgs,
 }

@@ -23,7 +23,7 @@ use memdump_acquire::Human;
 pub(crate) fn run(args: &HexdumpArgs) -> anyhow::Result<Exit> {
     log::init(args.target.of.verbose);
     let stop = look::watch()?;
-    let target = target::open(&args.target.target, &args.target.of)?;
+    let target = target::open(&args.target.target, &args.target.of, &args.target.file)?;
     if !args.show.quiet {
         target.notes.iter().for_each(|note| eprintln!("memdump: {note}"));
     }

@@ -23,7 +23,7 @@ pub(crate) fn run(args: &InfoArgs) -> anyhow::Result<Exit> {
     log::init(args.target.of.verbose);
     let name = &args.target.target;
     if let TargetName::File(path) = TargetName::parse(name) {
-        let opened = InputImage::open(path, &options::input(&args.target.of.image))?;
+        let opened = InputImage::open(path, &options::input(&args.target.file.image))?;
         let subject = Subject {
             file: Some(&opened),
             name: name.to_string_lossy().into_owned(),
@@ -35,7 +35,7 @@ pub(crate) fn run(args: &InfoArgs) -> anyhow::Result<Exit> {
         };
         return report(args, &subject);
     }
-    let target = target::open(name, &args.target.of)?;
+    let target = target::open(name, &args.target.of, &args.target.file)?;
     let subject = Subject {
         file: None,
         name: target.name.clone(),

@@ -29,7 +29,7 @@ pub(crate) fn run(args: &StringsArgs) -> anyhow::Result<Exit> {
     log::init(args.target.of.verbose);
     look::run(|| {
         let stop = look::watch()?;
-        let target = target::open(&args.target.target, &args.target.of)?;
+        let target = target::open(&args.target.target, &args.target.of, &args.target.file)?;
         look::introduce(&target, args.show.quiet);
         match args.unique || args.templates {
             true => counted(args, &target, &stop),

@@ -2,20 +2,27 @@
 
 use std::ffi::OsStr;
 
-use memdump_acquire::{ErrorKind, TargetName};
+use memdump_acquire::{self as acquire, ErrorKind, TargetName};
 pub(super) use memdump_acquire::{Target, TargetKind};
 use memdump_image::Region;
 
 use crate::advice::advised;
-use crate::args::TargetOptions;
+use crate::args::{FileArgs, TargetOptions};
 use crate::exit::UsageError;
 use crate::options;
 
-/// Opens what is named.
-pub(super) fn open(name: &OsStr, args: &TargetOptions) -> anyhow::Result<Target> {
+/// Opens what is named; `file` says how, if it is a file.
+pub(super) fn open(name: &OsStr, args: &TargetOptions, file: &FileArgs) -> anyhow::Result<Target> {
     let name = TargetName::parse(name);
-    let opened = Target::open(&name, &options::target(args, &name, &args.image, args.raw));
-    opened.map_err(|error| match error.kind() {
+    open_as(&name, &options::target(args, &name, &file.image, file.raw))
+}
+
+/// Opens what is named, with these options.
+pub(super) fn open_as(
+    name: &TargetName,
+    options: &acquire::TargetOptions,
+) -> anyhow::Result<Target> {
+    Target::open(name, options).map_err(|error| match error.kind() {
         ErrorKind::OnlyForFiles => UsageError(
             "--raw, --input-format, --map, --part and --salvage are about a file: name its path"
                 .into(),

@@ -1,9 +1,9 @@
 //! `memdump diff`: what changed between two looks at memory.
 
 mod json;
+mod sides;
 mod text;
 
-use std::ffi::OsStr;
 use std::io;
 use std::mem::discriminant;
 
@@ -12,6 +12,7 @@ use memdump_image::{ExtentSet, MemoryMap, Space, View};
 use memdump_inspect::diff::{Change, Event, Options, Report, diff};
 use memdump_inspect::scan::{Flow, ScanError};
 
+use self::sides::Side;
 use super::look;
 use super::target::{self, Target, TargetKind};
 use crate::args::{DiffArgs, ProgressStyle};
@@ -48,10 +49,12 @@ trait Shower: Send {
 
 fn compare(args: &DiffArgs) -> anyhow::Result<Exit> {
     log::init(args.of.verbose);
+    let [side_a, side_b] = sides::sides(args)?;
     let stop = look::watch()?;
-    let (a, b) = (open(args, &args.a)?, open(args, &args.b)?);
+    let (a, b) = (open(args, &side_a)?, open(args, &side_b)?);
     refuse_unlike(&a, &b)?;
-    let (view_a, view_b) = (compared(&a, &b), compared(&b, &a));
+    sides::check_kinds(&args.of.kind, &a, &b)?;
+    let (view_a, view_b) = (compared(args, &a, &b), compared(args, &b, &a));
     let sides = Sides { name_a: a.name.clone(), name_b: b.name.clone(), map_b: view_b.map() };
     let mut listing = Listing::open().context(ListingClosed)?;
     let mut shower: Box<dyn Shower> = match args.show.json {
@@ -93,8 +96,8 @@ fn compare(args: &DiffArgs) -> anyhow::Result<Exit> {
     Ok(conclude(args, &sides, &report))
 }
 
-fn open(args: &DiffArgs, target: &OsStr) -> anyhow::Result<Target> {
-    let target = target::open(target, &args.of)?;
+fn open(args: &DiffArgs, side: &Side) -> anyhow::Result<Target> {
+    let target = target::open_as(&side.name, &side.options)?;
     if !args.show.quiet {
         target.notes.iter().for_each(|note| eprintln!("memdump: {note}"));
     }
@@ -120,11 +123,13 @@ fn refuse_unlike(a: &Target, b: &Target) -> Result<(), UsageError> {
 
 /// The part of a target that is compared. Of a process that is not all that it has mapped: it is what a dump of it would
 /// have, and what the other side has of it.
-fn compared<'a>(target: &'a Target, other: &Target) -> View<'a> {
-    let mut view = target.view();
+fn compared<'a>(args: &DiffArgs, target: &'a Target, other: &Target) -> View<'a> {
+    let of_kinds = |map: &MemoryMap| sides::of_kinds(&args.of.kind, map);
+    let mut view = target.view().within(&of_kinds(target.map()));
     if matches!(target.kind, TargetKind::Process(_)) && target.map().space() == other.map().space()
     {
-        let extents = view.extents().union(other.view().extents());
+        let of_other = other.view().within(&of_kinds(other.map()));
+        let extents = view.extents().union(of_other.extents());
         view = View::new(target.space(), view.page_size()).within(&extents);
     }
     // Devices are not memory.

@@ -41,7 +41,7 @@ fn with_patterns(args: &SearchArgs) -> anyhow::Result<Exit> {
     // Wrong patterns are told of before anything is opened.
     patterns::fixed(&args.what)?;
     let stop = look::watch()?;
-    let target = target::open(&args.target.target, &args.target.of)?;
+    let target = target::open(&args.target.target, &args.target.of, &args.target.file)?;
     let patterns = patterns::all(&args.what, target.map())?;
     let context = if args.count { 0 } else { usize::from(args.context) };
     let search = Search::new(&patterns)

@@ -21,7 +21,7 @@ pub(super) fn run(args: &SearchArgs) -> anyhow::Result<Exit> {
     // Wrong rules are told of before anything is opened.
     let rules = compile(&args.what.yara).map_err(|error| UsageError(format!("{error:#}")))?;
     let stop = look::watch()?;
-    let target = target::open(&args.target.target, &args.target.of)?;
+    let target = target::open(&args.target.target, &args.target.of, &args.target.file)?;
     look::introduce(&target, args.show.quiet);
     rules.notes.iter().filter(|_| !args.show.quiet).for_each(|note| eprintln!("memdump: {note}"));
     rules.warnings.iter().for_each(|warning| tracing::info!("{warning}"));
