@@ -101,6 +101,42 @@ mod tests {
         of(Cli::command(), words.iter().map(Into::into))
     }
 
+    /// Every option of every command that writes a manifest, and every option that will ever be added.
+    #[test]
+    fn no_option_that_takes_any_text_is_recorded_unless_it_names_the_memory() {
+        const TOKEN: &str = "T0ken-5f1e";
+        let mut root = Cli::command();
+        root.build();
+        let mut texts = 0;
+        for command in
+            [Some(&root), root.find_subcommand("process"), root.find_subcommand("convert")]
+        {
+            let command = command.unwrap();
+            for arg in command.get_arguments().filter(|arg| arg.get_action().takes_values()) {
+                let parsed = arg.get_value_parser().type_id();
+                let is_text = [
+                    TypeId::of::<String>(),
+                    TypeId::of::<std::ffi::OsString>(),
+                    TypeId::of::<std::path::PathBuf>(),
+                    TypeId::of::<memdump_live::process::GlobMatcher>(),
+                ]
+                .iter()
+                .any(|text| parsed == *text);
+                let takes_any = is_text && arg.get_possible_values().is_empty();
+                if takes_any && !NAMES_MEMORY.contains(&arg.get_id().as_str()) {
+                    texts += 1;
+                    assert_eq!(
+                        recorded_value(arg, OsStr::new(TOKEN)),
+                        REPLACED,
+                        "{}",
+                        arg.get_id()
+                    );
+                }
+            }
+        }
+        assert!(texts >= 12, "only {texts} options take any text");
+    }
+
     #[test]
     fn plain_values_are_recorded_and_texts_are_not() {
         assert_eq!(
