@@ -1,6 +1,6 @@
 //! Errors: of naming a destination, and of writing to one.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::{fmt, io};
 
 use thiserror::Error;
@@ -53,7 +53,8 @@ pub enum SinkErrorKind {
 pub struct SinkError {
     kind: SinkErrorKind,
     operation: &'static str,
-    place: OsString,
+    /// The place as it is shown, so that no secret is kept.
+    place: String,
     cause: io::Error,
     note: Option<String>,
     leftover: Option<Leftover>,
@@ -69,7 +70,7 @@ impl SinkError {
         Self {
             kind: SinkErrorKind::Other,
             operation,
-            place: place.as_ref().to_owned(),
+            place: Shown(place.as_ref()).to_string(),
             cause: cause.into(),
             note: None,
             leftover: None,
@@ -116,7 +117,7 @@ impl SinkError {
 impl fmt::Display for SinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { operation, place, cause, .. } = self;
-        write!(f, "cannot {operation} {}: {cause}", Shown(place))?;
+        write!(f, "cannot {operation} {place}: {cause}")?;
         self.note.iter().try_for_each(|note| write!(f, "; {note}"))
     }
 }
