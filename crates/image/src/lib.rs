@@ -33,7 +33,7 @@ mod zero;
 
 /// How the copy reads: for whoever looks at memory without copying it.
 pub mod blocks {
-    pub use crate::copy::{Block, Blocks, Found, Piece, read_block};
+    pub use crate::copy::{Block, Blocks, Piece, PieceContent, read_block};
 }
 
 pub use arch::Arch;

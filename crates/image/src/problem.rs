@@ -124,13 +124,13 @@ impl Problems {
 
 /// A part of a file that a reader wants, for what is said when it is not there.
 #[derive(Clone, Copy)]
-pub(crate) struct Wanted {
+pub(crate) struct Field {
     pub(crate) format: &'static str,
     pub(crate) field: &'static str,
     pub(crate) offset: u64,
 }
 
-impl Wanted {
+impl Field {
     /// The error where it holds what it cannot.
     pub(crate) fn bad(self, problem: impl Into<String>) -> FormatError {
         let Self { format, field, offset } = self;
@@ -206,6 +206,6 @@ pub(crate) fn known_size(
     file: &dyn ReadAt,
     format: &'static str,
 ) -> Result<Option<u64>, FormatError> {
-    let size = Wanted { format, field: "size", offset: 0 };
+    let size = Field { format, field: "size", offset: 0 };
     file.known_size().map_err(|source| size.failed(source))
 }

@@ -29,7 +29,7 @@ use crate::format::{ImageWriter, Packed, Packer};
 use crate::{AddressSpace, Chunk, Content, ExtentSet, Plan};
 pub use blocks::{Block, Blocks};
 pub use error::CopyError;
-pub use narrow::{Found, Piece, read_block};
+pub use narrow::{Piece, PieceContent, read_block};
 pub use options::CopyOptions;
 pub use summary::{Summary, Timeline, TimelineEntry};
 use until::Until;
@@ -176,9 +176,9 @@ impl Reading<'_> {
         let timing =
             TimelineEntry { extent: block.span, read_from, read_to: self.started.elapsed() };
         let packed = self.packer.map(|packer| {
-            let bytes = pieces.iter().filter_map(|piece| match piece.found {
-                Found::Bytes(at) => Some((piece.extent, at)),
-                Found::Zero | Found::Hole(_) => None,
+            let bytes = pieces.iter().filter_map(|piece| match piece.content {
+                PieceContent::Bytes(at) => Some((piece.extent, at)),
+                PieceContent::Zero | PieceContent::Hole(_) => None,
             });
             bytes
                 .map(|(extent, at)| {
@@ -233,13 +233,13 @@ impl Delivery<'_> {
         self.summary.timeline.push(timing);
         for piece in pieces {
             let len = piece.extent.len();
-            let content = match piece.found {
-                Found::Bytes(at) => {
+            let content = match piece.content {
+                PieceContent::Bytes(at) => {
                     let len = self.left.map_or(len, |left| left.min(len)) as usize;
                     Content::Bytes(&buffer[at..at + len])
                 }
-                Found::Zero => Content::Zero { len },
-                Found::Hole(cause) => Content::Hole { len, cause },
+                PieceContent::Zero => Content::Zero { len },
+                PieceContent::Hole(cause) => Content::Hole { len, cause },
             };
             let chunk = Chunk { addr: piece.extent.start(), content };
             if chunk.is_empty() {
@@ -252,9 +252,9 @@ impl Delivery<'_> {
                 self.end_first_pass()?;
             }
             // What the limit cuts short was packed whole.
-            let packed = match piece.found {
-                Found::Bytes(_) => packed.pop_front().filter(|_| chunk.len() == len),
-                Found::Zero | Found::Hole(_) => None,
+            let packed = match piece.content {
+                PieceContent::Bytes(_) => packed.pop_front().filter(|_| chunk.len() == len),
+                PieceContent::Zero | PieceContent::Hole(_) => None,
             };
             match packed {
                 Some(packed) => self.writer.packed(&chunk, packed),

@@ -11,12 +11,12 @@ pub struct Piece {
     /// Where.
     pub extent: Extent,
     /// What is there.
-    pub found: Found,
+    pub content: PieceContent,
 }
 
 /// What a piece is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum PieceContent {
     /// Bytes that stand at this place of the block's buffer.
     Bytes(usize),
     /// Zeros that nobody had to read.
@@ -49,10 +49,10 @@ pub fn read_block(
                 rest.push(run);
                 continue;
             }
-            Presence::Zero => Found::Zero,
-            Presence::Nothing(cause) => Found::Hole(cause),
+            Presence::Zero => PieceContent::Zero,
+            Presence::Nothing(cause) => PieceContent::Hole(cause),
         };
-        pieces.push(Piece { extent: run.extent, found });
+        pieces.push(Piece { extent: run.extent, content: found });
     }
     let known = pieces.len();
 
@@ -69,7 +69,7 @@ pub fn read_block(
                 tracing::trace!("read {at:#x}: {read} of {want} bytes");
                 step = (step * 2).min(read_size as u64);
                 for extent in advance(&mut rest, &mut next, read as u64) {
-                    pieces.push(Piece { extent, found: Found::Bytes(filled) });
+                    pieces.push(Piece { extent, content: PieceContent::Bytes(filled) });
                     filled += extent.len() as usize;
                 }
             }
@@ -83,7 +83,7 @@ pub fn read_block(
                     continue;
                 }
                 for extent in advance(&mut rest, &mut next, want) {
-                    pieces.push(Piece { extent, found: Found::Hole(cause) });
+                    pieces.push(Piece { extent, content: PieceContent::Hole(cause) });
                 }
             }
             Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -131,10 +131,12 @@ fn advance(runs: &mut [Run], next: &mut usize, len: u64) -> Vec<Extent> {
 /// Lengthens `piece` by `next` where both are of the same sort and one goes on where the other ends.
 fn continues(piece: &mut Piece, next: &Piece) -> bool {
     let meets = piece.extent.end() == next.extent.start();
-    let same = match (piece.found, next.found) {
-        (Found::Bytes(at), Found::Bytes(then)) => at + piece.extent.len() as usize == then,
-        (Found::Hole(cause), Found::Hole(other)) => cause == other,
-        (Found::Zero, Found::Zero) => true,
+    let same = match (piece.content, next.content) {
+        (PieceContent::Bytes(at), PieceContent::Bytes(then)) => {
+            at + piece.extent.len() as usize == then
+        }
+        (PieceContent::Hole(cause), PieceContent::Hole(other)) => cause == other,
+        (PieceContent::Zero, PieceContent::Zero) => true,
         _ => false,
     };
     match Extent::half_open(piece.extent.start(), next.extent.end()) {

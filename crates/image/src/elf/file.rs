@@ -7,7 +7,7 @@ use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
 
 use super::layout::{IDENT, IDENT_32, PN_XNUM};
 use super::note::{Note, notes};
-use crate::problem::{FormatError, OpenMode, Problems, Wanted, read_up_to};
+use crate::problem::{Field, FormatError, OpenMode, Problems, read_up_to};
 use crate::{Arch, Extent, Facts, ReadAt, VmCoreInfo};
 
 /// What such a file is called in errors.
@@ -75,7 +75,7 @@ impl ElfFile {
         problems: &mut Problems,
     ) -> Result<(Self, Option<FormatError>), FormatError> {
         let mut ident = [0; IDENT.len()];
-        Wanted { format: NAME, field: "ELF header", offset: 0 }.read(file, &mut ident)?;
+        Field { format: NAME, field: "ELF header", offset: 0 }.read(file, &mut ident)?;
         match ident {
             IDENT => Self::read_class::<FileHeader64<LE>>(file, problems),
             IDENT_32 => Self::read_class::<FileHeader32<LE>>(file, problems),
@@ -162,7 +162,7 @@ impl ElfFile {
             let now = NOTES_STEP.min(len - done);
             self.notes.resize(here + now as usize, 0);
             let offset = offset.saturating_add(done);
-            let notes = Wanted { format: NAME, field: "notes", offset };
+            let notes = Field { format: NAME, field: "notes", offset };
             let read = read_up_to(file, offset, &mut self.notes[here..]);
             let found = *read.as_ref().unwrap_or(&0);
             self.notes.truncate(here + found);
@@ -237,7 +237,7 @@ fn read_pod<T: Pod>(file: &dyn ReadAt, offset: u64, field: &'static str) -> Resu
     // The largest of the headers read here has 64 bytes.
     let mut bytes = [0; 64];
     let bytes = &mut bytes[..size_of::<T>()];
-    let header = Wanted { format: NAME, field, offset };
+    let header = Field { format: NAME, field, offset };
     header.read(file, bytes)?;
     match pod::from_bytes::<T>(bytes) {
         Ok((value, _)) => Ok(*value),

@@ -7,7 +7,7 @@ use super::row::{Format, Image};
 use super::table::FORMATS;
 use crate::ReadAt;
 use crate::codec::{self, Codec};
-use crate::problem::{FormatError, OpenMode, Wanted, read_up_to};
+use crate::problem::{Field, FormatError, OpenMode, read_up_to};
 
 /// Opens an image of any format, compressed or not, that can be told by how it begins.
 ///
@@ -24,7 +24,7 @@ pub fn open(file: Arc<dyn ReadAt>, mode: OpenMode) -> Result<OpenedImage, OpenEr
         let begun =
             |magic: &&[u8]| !head.is_empty() && magic.len() > read && magic.starts_with(head);
         if let Some(format) = FORMATS.iter().find(|format| format.magics.iter().any(begun)) {
-            let magic = Wanted { format: format.name, field: "magic", offset: 0 };
+            let magic = Field { format: format.name, field: "magic", offset: 0 };
             return Err(magic.bad(format!("the file ends after {read} bytes of it")).into());
         }
         if let (Some(codec), []) = (codec, head) {

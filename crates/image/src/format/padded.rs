@@ -7,7 +7,7 @@ use super::fill::SpanWriter;
 use super::row::{Format, Image};
 use super::stretches::{Shift, Stretches};
 use super::writer::ImageWriter;
-use crate::problem::{FormatError, OpenMode, Problems, Wanted, whole_front};
+use crate::problem::{Field, FormatError, OpenMode, Problems, whole_front};
 use crate::{
     Chunk, Extent, Facts, HoleEncoding, MemoryMap, Plan, ReadAt, Region, RegionKind, Space,
 };
@@ -56,7 +56,7 @@ impl ImageWriter for Writer<'_> {
 /// Any file is one: a single region of all its bytes.
 fn open(file: Arc<dyn ReadAt>, mode: OpenMode) -> Result<Image, FormatError> {
     let mut problems = Problems::new(mode);
-    let place = Wanted { format: FORMAT.name, field: "size", offset: 0 };
+    let place = Field { format: FORMAT.name, field: "size", offset: 0 };
     let size = problems.or_none(file.size().map_err(|source| place.failed(source)))?;
     let size = size.unwrap_or_else(|| whole_front(&*file));
     let all = Extent::half_open(0, size).ok();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::row::{Format, Image};
 use super::stretches::{FirstWins, Shift, Stretches};
 use super::writer::ImageWriter;
-use crate::problem::{FormatError, OpenMode, Problems, Wanted};
+use crate::problem::{Field, FormatError, OpenMode, Problems};
 use crate::{
     Chunk, Content, Extent, Facts, HoleEncoding, MemoryMap, Output, Plan, ReadAt, Region,
     RegionKind, Space,
@@ -67,7 +67,7 @@ pub fn with_map(file: Arc<dyn ReadAt>, map: &str, mode: OpenMode) -> Result<Imag
     let mut runs = FirstWins::new();
     let (mut at, mut offset) = (0, 0_u64);
     for line in map.split_inclusive('\n') {
-        let here = Wanted { format: FORMAT.name, field: "map", offset: at };
+        let here = Field { format: FORMAT.name, field: "map", offset: at };
         at += line.len() as u64;
         if line.trim().is_empty() {
             continue;
@@ -89,7 +89,7 @@ pub fn with_map(file: Arc<dyn ReadAt>, map: &str, mode: OpenMode) -> Result<Imag
     let is_kernel = runs.first().is_some_and(|(extent, _)| extent.start() >= UPPER_HALF);
     let space = if is_kernel { Space::Kernel } else { Space::Physical };
     let regions = runs.iter().map(|&(extent, _)| Region::new(extent, RegionKind::Unknown));
-    let place = Wanted { format: FORMAT.name, field: "map", offset: 0 };
+    let place = Field { format: FORMAT.name, field: "map", offset: 0 };
     let map =
         MemoryMap::new(space, regions.collect()).map_err(|error| place.bad(error.to_string()))?;
     let space = Stretches::new(map, runs, file, (FORMAT.name, "map"), &mut problems)?;

@@ -8,7 +8,7 @@ use super::super::row::Image;
 use super::super::stretches::{FirstWins, Shift, Stretches, held};
 use super::kinds;
 use crate::elf::{ElfFile, Segment};
-use crate::problem::{FormatError, OpenMode, Problems, Wanted, known_size};
+use crate::problem::{Field, FormatError, OpenMode, Problems, known_size};
 use crate::{Mapping, MemoryMap, Permissions, ProcessFacts, ReadAt, Region, RegionKind, Space};
 
 /// The name of the format.
@@ -34,7 +34,7 @@ pub(in crate::format) fn from_headers(
     mut problems: Problems,
 ) -> Result<Image, FormatError> {
     let process = process(&core);
-    let place = |offset| Wanted { format: NAME, field: "p_vaddr", offset };
+    let place = |offset| Field { format: NAME, field: "p_vaddr", offset };
     let end = known_size(&*file, NAME)?;
     let mut parts = FirstWins::new();
     for (index, segment) in core.segments.iter().enumerate() {

@@ -5,7 +5,7 @@
 use std::io;
 
 use super::layout::{BITMAP_STEP, Layout};
-use super::target::Target;
+use super::placed::PlacedOutput;
 
 pub(super) struct Dumped {
     /// Where the bitmap begins in the file.
@@ -29,13 +29,13 @@ impl Dumped {
         &mut self,
         frames: std::ops::Range<u64>,
         layout: &Layout,
-        target: &mut Target<'_>,
+        placed: &mut PlacedOutput<'_>,
     ) -> io::Result<()> {
         self.left_out += frames.end - frames.start;
         for frame in frames {
             let (byte, bit) = (frame / 8, frame % 8);
             while byte >= self.at + BITMAP_STEP {
-                self.pass(layout, target)?;
+                self.pass(layout, placed)?;
             }
             if self.piece.is_empty() {
                 self.piece = layout.bits(self.at).unwrap_or_default();
@@ -49,7 +49,7 @@ impl Dumped {
     }
 
     /// Writes the piece that is held, and goes on to the next.
-    fn pass(&mut self, layout: &Layout, target: &mut Target<'_>) -> io::Result<()> {
+    fn pass(&mut self, layout: &Layout, placed: &mut PlacedOutput<'_>) -> io::Result<()> {
         let offset = self.start + self.at;
         let piece = match self.piece.is_empty() {
             true => layout.bits(self.at),
@@ -57,12 +57,12 @@ impl Dumped {
         };
         match piece {
             Some(piece) => {
-                target.fill(offset, &piece)?;
+                placed.fill(offset, &piece)?;
                 self.at += BITMAP_STEP;
             }
             None => {
                 let empty = layout.empty(self.at);
-                target.fill_with_zeros(offset, empty)?;
+                placed.fill_with_zeros(offset, empty)?;
                 self.at += empty;
             }
         }
@@ -70,9 +70,13 @@ impl Dumped {
     }
 
     /// Writes the rest.
-    pub(super) fn finish(&mut self, layout: &Layout, target: &mut Target<'_>) -> io::Result<()> {
+    pub(super) fn finish(
+        &mut self,
+        layout: &Layout,
+        placed: &mut PlacedOutput<'_>,
+    ) -> io::Result<()> {
         while self.at < layout.bitmap_len {
-            self.pass(layout, target)?;
+            self.pass(layout, placed)?;
         }
         Ok(())
     }

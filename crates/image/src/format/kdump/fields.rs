@@ -24,32 +24,32 @@ pub(super) const INCOMPLETE: u32 = 0x8;
 
 /// Where the fields of the header stand, in bytes.
 pub(super) mod at {
-    pub(in super::super) const VERSION: usize = 8;
-    pub(in super::super) const SYSNAME: usize = 12;
-    pub(in super::super) const NODENAME: usize = SYSNAME + super::UTS_LEN;
-    pub(in super::super) const RELEASE: usize = NODENAME + super::UTS_LEN;
-    pub(in super::super) const UTS_VERSION: usize = RELEASE + super::UTS_LEN;
-    pub(in super::super) const MACHINE: usize = UTS_VERSION + super::UTS_LEN;
+    pub(in crate::format::kdump) const VERSION: usize = 8;
+    pub(in crate::format::kdump) const SYSNAME: usize = 12;
+    pub(in crate::format::kdump) const NODENAME: usize = SYSNAME + super::UTS_LEN;
+    pub(in crate::format::kdump) const RELEASE: usize = NODENAME + super::UTS_LEN;
+    pub(in crate::format::kdump) const UTS_VERSION: usize = RELEASE + super::UTS_LEN;
+    pub(in crate::format::kdump) const MACHINE: usize = UTS_VERSION + super::UTS_LEN;
     /// `struct timeval`: seconds and microseconds since 1970, 8 bytes each.
-    pub(in super::super) const TIMESTAMP: usize = 408;
-    pub(in super::super) const STATUS: usize = 424;
-    pub(in super::super) const BLOCK_SIZE: usize = 428;
-    pub(in super::super) const SUB_HDR_SIZE: usize = 432;
-    pub(in super::super) const BITMAP_BLOCKS: usize = 436;
-    pub(in super::super) const MAX_MAPNR: usize = 440;
-    pub(in super::super) const NR_CPUS: usize = 460;
+    pub(in crate::format::kdump) const TIMESTAMP: usize = 408;
+    pub(in crate::format::kdump) const STATUS: usize = 424;
+    pub(in crate::format::kdump) const BLOCK_SIZE: usize = 428;
+    pub(in crate::format::kdump) const SUB_HDR_SIZE: usize = 432;
+    pub(in crate::format::kdump) const BITMAP_BLOCKS: usize = 436;
+    pub(in crate::format::kdump) const MAX_MAPNR: usize = 440;
+    pub(in crate::format::kdump) const NR_CPUS: usize = 460;
 }
 
 /// Where the fields of the sub header stand in it, in bytes.
 pub(super) mod sub {
-    pub(in super::super) const PHYS_BASE: usize = 0;
-    pub(in super::super) const SPLIT: usize = 12;
-    pub(in super::super) const OFFSET_VMCOREINFO: usize = 32;
-    pub(in super::super) const OFFSET_NOTE: usize = 48;
+    pub(in crate::format::kdump) const PHYS_BASE: usize = 0;
+    pub(in crate::format::kdump) const SPLIT: usize = 12;
+    pub(in crate::format::kdump) const OFFSET_VMCOREINFO: usize = 32;
+    pub(in crate::format::kdump) const OFFSET_NOTE: usize = 48;
     /// Since version 6; the 32-bit fields of versions before stand at 16 and 24, a word of 64 bits each.
-    pub(in super::super) const START_PFN: usize = 16;
-    pub(in super::super) const END_PFN: usize = 24;
-    pub(in super::super) const START_PFN_64: usize = 80;
-    pub(in super::super) const END_PFN_64: usize = 88;
-    pub(in super::super) const MAX_MAPNR_64: usize = 96;
+    pub(in crate::format::kdump) const START_PFN: usize = 16;
+    pub(in crate::format::kdump) const END_PFN: usize = 24;
+    pub(in crate::format::kdump) const START_PFN_64: usize = 80;
+    pub(in crate::format::kdump) const END_PFN_64: usize = 88;
+    pub(in crate::format::kdump) const MAX_MAPNR_64: usize = 96;
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::fields::NAME;
 use crate::ReadAt;
-use crate::problem::{FormatError, Problems, Wanted, known_size, reaches, whole_front};
+use crate::problem::{Field, FormatError, Problems, known_size, reaches, whole_front};
 
 /// `MAKEDUMPFILE_SIGNATURE`, with NULs to its full length.
 pub(super) const SIGNATURE: [u8; 16] = *b"makedumpfile\0\0\0\0";
@@ -53,7 +53,7 @@ impl Flattened {
         file: Arc<dyn ReadAt>,
         problems: &mut Problems,
     ) -> Result<(Self, bool), FormatError> {
-        let place = |offset, field| Wanted { format: NAME, field, offset };
+        let place = |offset, field| Field { format: NAME, field, offset };
         let known = known_size(&*file, NAME)?;
         let mut header = [0; 32];
         place(0, "flattened header").read(&*file, &mut header)?;

@@ -9,7 +9,7 @@ use super::fields::{
     BLOCK_LENS, HEADER_LEN, NAME, NO_VERSION, SIGNATURE, SUB_HEADER_LEN, UTS_LEN, VERSION, at, sub,
 };
 use crate::elf::ElfFile;
-use crate::problem::{FormatError, Problems, Wanted, known_size, read_up_to};
+use crate::problem::{Field, FormatError, Problems, known_size, read_up_to};
 use crate::{Extent, Facts, MemoryMap, ReadAt, Region, RegionKind, Space, VmCoreInfo};
 
 /// More ranges of RAM than any machine has; a file with more is not read.
@@ -49,8 +49,8 @@ pub(super) struct Header {
 }
 
 /// A field of the header.
-pub(super) fn field(offset: usize, field: &'static str) -> Wanted {
-    Wanted { format: NAME, field, offset: offset as u64 }
+pub(super) fn field(offset: usize, field: &'static str) -> Field {
+    Field { format: NAME, field, offset: offset as u64 }
 }
 
 impl Header {
@@ -192,7 +192,7 @@ fn scan(
         let now = READ_LEN.min(len - done);
         bytes.clear();
         bytes.resize(now.next_multiple_of(8) as usize, 0);
-        let place = Wanted { format: NAME, field: "bitmap", offset: bitmap + done };
+        let place = Field { format: NAME, field: "bitmap", offset: bitmap + done };
         let piece = &mut bytes[..now as usize];
         let found = read_up_to(file, place.offset, piece).map_err(|source| place.failed(source));
         let found = problems.or_none(found)?.unwrap_or(0);
@@ -300,7 +300,7 @@ fn facts(
             return Err(field(place, what).bad(problem));
         }
         let mut bytes = vec![0; len as usize];
-        Wanted { format: NAME, field: what, offset }.read(file, &mut bytes)?;
+        Field { format: NAME, field: what, offset }.read(file, &mut bytes)?;
         Ok(Some(bytes))
     };
     let mut part = |place, since, most, what| {

@@ -8,7 +8,7 @@ use super::fields::{
     BLOCK_LENS, DESCRIPTOR_LEN, HEADER_LEN, NO_VERSION, SIGNATURE, SUB_HEADER_LEN, UTS_LEN,
     VERSION, at, sub,
 };
-use super::target::Target;
+use super::placed::PlacedOutput;
 use crate::elf::ElfFile;
 use crate::{Extent, ExtentSet, Facts, Plan};
 
@@ -79,12 +79,12 @@ impl Layout {
         &self,
         facts: &Facts,
         codec: Codec,
-        target: &mut Target<'_>,
+        placed: &mut PlacedOutput<'_>,
     ) -> io::Result<()> {
-        target.append(&self.headers(facts, codec)?)?;
-        self.write_bitmap(target)?;
+        placed.append(&self.headers(facts, codec)?)?;
+        self.write_bitmap(placed)?;
         // What the file has is known when all of it has come.
-        target.leave(self.bitmap_len)
+        placed.leave(self.bitmap_len)
     }
 
     /// Where the second bitmap begins.
@@ -147,17 +147,17 @@ impl Layout {
     }
 
     /// A bit for each page frame, from 0 to the plan's last.
-    fn write_bitmap(&self, target: &mut Target<'_>) -> io::Result<()> {
+    fn write_bitmap(&self, placed: &mut PlacedOutput<'_>) -> io::Result<()> {
         let mut at = 0;
         while at < self.bitmap_len {
             match self.bits(at) {
                 Some(bits) => {
-                    target.append(&bits)?;
+                    placed.append(&bits)?;
                     at += bits.len() as u64;
                 }
                 None => {
                     let empty = self.empty(at);
-                    target.zeros(empty)?;
+                    placed.zeros(empty)?;
                     at += empty;
                 }
             }

@@ -19,7 +19,7 @@ mod lzo;
 mod open;
 mod pages;
 mod part;
-mod target;
+mod placed;
 mod write;
 
 use codec::Codec;

@@ -12,7 +12,7 @@ use super::codec::Codec;
 use super::dumped::Dumped;
 use super::fields::{DESCRIPTOR_LEN, INCOMPLETE, at};
 use super::layout::{Layout, frame_extent};
-use super::target::Target;
+use super::placed::PlacedOutput;
 use crate::{Cause, Chunk, Content, Extent, ExtentSet, HoleEncoding, Output, Plan, is_zero};
 
 /// Bytes of descriptors that are written at a time.
@@ -28,7 +28,7 @@ struct Descriptor {
 const LOST: Descriptor = Descriptor { offset: 0, size: 0, flags: 0 };
 
 pub(super) struct Writer<'a> {
-    target: Target<'a>,
+    placed: PlacedOutput<'a>,
     codec: Codec,
     /// What `begin` sets.
     state: Option<State>,
@@ -67,7 +67,7 @@ struct Partial {
 
 impl<'a> Writer<'a> {
     pub(super) fn new(output: &'a mut dyn Output, codec: Codec) -> Self {
-        Self { target: Target::new(output), codec, state: None }
+        Self { placed: PlacedOutput::new(output), codec, state: None }
     }
 }
 
@@ -78,9 +78,9 @@ impl ImageWriter for Writer<'_> {
 
     fn begin(&mut self, plan: &Plan) -> io::Result<()> {
         let layout = Layout::new(plan);
-        self.target.begin()?;
-        layout.write(&plan.facts, self.codec, &mut self.target)?;
-        self.target.leave(layout.table_len)?;
+        self.placed.begin()?;
+        layout.write(&plan.facts, self.codec, &mut self.placed)?;
+        self.placed.leave(layout.table_len)?;
         self.state = Some(State {
             gathered: Gathered::new(layout.table),
             dumped: Dumped::new(layout.dumped()),
@@ -114,15 +114,15 @@ impl ImageWriter for Writer<'_> {
         }
         if let Some(state) = &mut self.state {
             let pages = state.layout.table_len / DESCRIPTOR_LEN - state.dumped.left_out;
-            state.gathered.finish(pages, &mut self.target)?;
-            state.dumped.finish(&state.layout, &mut self.target)?;
+            state.gathered.finish(pages, &mut self.placed)?;
+            state.dumped.finish(&state.layout, &mut self.placed)?;
             // In a flattened file the header is out already.
-            if state.is_incomplete && !self.target.is_flattened() {
+            if state.is_incomplete && !self.placed.is_flattened() {
                 let status = self.codec.flag() | INCOMPLETE;
-                self.target.fill(at::STATUS as u64, &status.to_le_bytes())?;
+                self.placed.fill(at::STATUS as u64, &status.to_le_bytes())?;
             }
         }
-        self.target.end()
+        self.placed.end()
     }
 }
 
@@ -214,7 +214,7 @@ impl Writer<'_> {
         {
             self.flush_partial(before)?;
         }
-        let Self { state, target, .. } = self;
+        let Self { state, placed, .. } = self;
         let state = state.as_mut().ok_or(io::ErrorKind::InvalidInput)?;
         let page = state.page as usize;
         let index = state.layout.index(first);
@@ -225,7 +225,7 @@ impl Writer<'_> {
         let index = index - state.dumped.left_out;
         match content {
             Content::Hole { cause, .. } if cause.is_excluded() && state.is_ascending => {
-                state.dumped.leave_out(first..first + count, &state.layout, target)
+                state.dumped.leave_out(first..first + count, &state.layout, placed)
             }
             Content::Bytes(bytes) => {
                 let packed = match packed {
@@ -248,16 +248,16 @@ impl Writer<'_> {
     fn put_packed(&mut self, first: u64, packed: Packed) -> io::Result<()> {
         let Packed { bytes, parts } = packed;
         let mut rest = bytes.as_slice();
-        let (mut offset, mut waiting) = (self.target.position(), 0);
+        let (mut offset, mut waiting) = (self.placed.position(), 0);
         for (index, part) in (first..).zip(parts) {
             let descriptor = match part {
                 ZERO if let Some(zero) = self.state()?.zero => zero,
                 ZERO => {
                     let (now, later) = rest.split_at(waiting);
-                    self.target.append(now)?;
+                    self.placed.append(now)?;
                     (rest, waiting) = (later, 0);
                     let zero = self.zero()?;
-                    offset = self.target.position();
+                    offset = self.placed.position();
                     zero
                 }
                 Part { len, flags } => Descriptor { offset, size: len, flags },
@@ -266,26 +266,26 @@ impl Writer<'_> {
             waiting += part.len as usize;
             self.describe(index, descriptor)?;
         }
-        self.target.append(rest)
+        self.placed.append(rest)
     }
 
     /// The page of zeros, which is written when it is first wanted.
     fn zero(&mut self) -> io::Result<Descriptor> {
-        let Self { target, codec, state } = self;
+        let Self { placed, codec, state } = self;
         let State { zero, page, .. } = state.as_mut().ok_or(io::ErrorKind::InvalidInput)?;
         if let Some(zero) = zero {
             return Ok(*zero);
         }
-        let (offset, mut bytes) = (target.position(), Vec::new());
+        let (offset, mut bytes) = (placed.position(), Vec::new());
         let (size, flags) = codec.pack(&vec![0; *page as usize], &mut bytes)?;
-        target.append(&bytes)?;
+        placed.append(&bytes)?;
         Ok(*zero.insert(Descriptor { offset, size, flags }))
     }
 
     fn describe(&mut self, index: u64, descriptor: Descriptor) -> io::Result<()> {
-        let Self { state, target, .. } = self;
+        let Self { state, placed, .. } = self;
         let state = state.as_mut().ok_or(io::ErrorKind::InvalidInput)?;
-        state.gathered.push(index, descriptor, target)
+        state.gathered.push(index, descriptor, placed)
     }
 }
 
@@ -343,11 +343,11 @@ impl Gathered {
         &mut self,
         index: u64,
         descriptor: Descriptor,
-        target: &mut Target<'_>,
+        placed: &mut PlacedOutput<'_>,
     ) -> io::Result<()> {
         let next = self.first + self.bytes.len() as u64 / DESCRIPTOR_LEN;
         if index != next || self.bytes.len() >= GATHER_LEN {
-            self.flush(target)?;
+            self.flush(placed)?;
             self.first = index;
         }
         self.bytes.extend(descriptor.offset.to_le_bytes());
@@ -357,11 +357,11 @@ impl Gathered {
         Ok(())
     }
 
-    fn flush(&mut self, target: &mut Target<'_>) -> io::Result<()> {
+    fn flush(&mut self, placed: &mut PlacedOutput<'_>) -> io::Result<()> {
         let offset = self.table + self.first * DESCRIPTOR_LEN;
         let Ok(extent) = Extent::with_len(offset, self.bytes.len() as u64) else { return Ok(()) };
-        if target.is_flattened() || !is_zero(&self.bytes) {
-            target.fill(offset, &self.bytes)?;
+        if placed.is_flattened() || !is_zero(&self.bytes) {
+            placed.fill(offset, &self.bytes)?;
         }
         match self.written.last_mut().filter(|last| last.end() == extent.start()) {
             Some(last) => {
@@ -374,13 +374,13 @@ impl Gathered {
     }
 
     /// Writes what is held; what no chunk came for of the `pages` is lost.
-    fn finish(&mut self, pages: u64, target: &mut Target<'_>) -> io::Result<()> {
-        self.flush(target)?;
+    fn finish(&mut self, pages: u64, placed: &mut PlacedOutput<'_>) -> io::Result<()> {
+        self.flush(placed)?;
         let len = pages * DESCRIPTOR_LEN;
         let table: ExtentSet = Extent::with_len(self.table, len).into_iter().collect();
         let written: ExtentSet = self.written.drain(..).collect();
         for gap in table.difference(&written).iter() {
-            target.fill_with_zeros(gap.start(), gap.len())?;
+            placed.fill_with_zeros(gap.start(), gap.len())?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use super::super::stretches::FirstWins;
 use super::header::{AVML, HEADER_LEN, LIME, LIME_MAGIC, read_header};
 use super::search::{MAX_ADDRESS, MAX_TRIES, PAGE, Reach, next_record};
 use super::stream::{Chunks, TRAILER_LEN, at, check_trailer, chunks};
-use crate::problem::{FormatError, Problems, Wanted, known_size, reaches, read_up_to, whole_front};
+use crate::problem::{Field, FormatError, Problems, known_size, reaches, read_up_to, whole_front};
 use crate::{Cause, Extent, ReadAt};
 
 /// More records than any machine fills; a file with more is not read.
@@ -27,13 +27,16 @@ pub(super) struct Record {
 }
 
 /// What a file has: its records, in the order of the file, and which part of the memory is whose. Parts ascend.
-pub(super) struct Found {
+pub(super) struct FoundRecords {
     pub(super) records: Vec<Record>,
     pub(super) parts: Vec<(Extent, usize)>,
 }
 
 /// Finds the records. Where one is not sound the next sound one is looked for.
-pub(super) fn find(file: &Arc<dyn ReadAt>, problems: &mut Problems) -> Result<Found, FormatError> {
+pub(super) fn find(
+    file: &Arc<dyn ReadAt>,
+    problems: &mut Problems,
+) -> Result<FoundRecords, FormatError> {
     let file = &**file;
     let size = known_size(file, AVML)?;
     let mut magic = [0; 4];
@@ -53,7 +56,7 @@ pub(super) fn find(file: &Arc<dyn ReadAt>, problems: &mut Problems) -> Result<Fo
         next = finding.record(offset)?;
     }
     let Finding { records, parts, .. } = finding;
-    Ok(Found { records, parts: parts.into_parts() })
+    Ok(FoundRecords { records, parts: parts.into_parts() })
 }
 
 struct Finding<'a> {
@@ -71,8 +74,8 @@ struct Finding<'a> {
 }
 
 impl Finding<'_> {
-    fn at(&self, offset: u64, field: &'static str) -> Wanted {
-        Wanted { format: self.format, field, offset }
+    fn at(&self, offset: u64, field: &'static str) -> Field {
+        Field { format: self.format, field, offset }
     }
 
     /// Takes the record at `offset`; where the next one is.
@@ -188,7 +191,7 @@ fn lost(format: &'static str, from: u64, to: u64) -> FormatError {
         "the next sound record stands at {to:#x}: the {} bytes before it are lost",
         to - from
     );
-    Wanted { format, field: "header", offset: from }.bad(problem)
+    Field { format, field: "header", offset: from }.bad(problem)
 }
 
 /// The error of a file that ends within a LiME record, whose memory stands at `offset`.

@@ -3,7 +3,7 @@
 //! Layout: `lime_mem_range_header` in LiME's `src/lime.h`, all numbers little-endian: magic u32, version u32, s_addr u64,
 //! e_addr u64 *inclusive*, 8 zero bytes. AVML has the same with another magic (`src/image.rs` of AVML).
 
-use crate::problem::{FormatError, Wanted, read_up_to};
+use crate::problem::{Field, FormatError, read_up_to};
 use crate::{Extent, ExtentSet, Plan, ReadAt};
 
 /// The names of the formats, for their rows and for errors.
@@ -52,7 +52,7 @@ pub(super) fn read_header(
     offset: u64,
 ) -> Result<Option<(Extent, bool)>, FormatError> {
     let mut header = [0; HEADER_LEN as usize];
-    let place = Wanted { format, field: "header", offset };
+    let place = Field { format, field: "header", offset };
     match read_up_to(file, offset, &mut header).map_err(|source| place.failed(source))? {
         0 => return Ok(None),
         found if found < header.len() => return Err(place.cut(found, header.len())),
@@ -67,7 +67,7 @@ pub(super) fn parse(
     format: &'static str,
     offset: u64,
 ) -> Result<(Extent, bool), FormatError> {
-    let at = |within, field| Wanted { format, field, offset: offset + within };
+    let at = |within, field| Field { format, field, offset: offset + within };
     let (words, _) = header.as_chunks::<4>();
     let version = u32::from_le_bytes(words[1]);
     let is_compressed = match (words[0], version) {

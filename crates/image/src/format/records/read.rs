@@ -8,7 +8,7 @@ use snap::read::FrameDecoder;
 
 use super::super::row::Image;
 use super::super::stretches::{MAX_LOOKS, Shift, Sparse, not_in_image, push_run, read_file};
-use super::find::{Found, Record, find};
+use super::find::{FoundRecords, Record, find};
 use super::stream::{FrameChunk, IDENTIFIER, at, chunks};
 use crate::problem::{FormatError, OpenMode, Problems};
 use crate::{
@@ -22,7 +22,7 @@ const MAX_KNOWN: usize = 32;
 /// Opens a file of records.
 pub(super) fn open(file: Arc<dyn ReadAt>, mode: OpenMode) -> Result<Image, FormatError> {
     let mut problems = Problems::new(mode);
-    let Found { records, parts } = find(&file, &mut problems)?;
+    let FoundRecords { records, parts } = find(&file, &mut problems)?;
     let regions = parts.iter().map(|&(extent, _)| Region::new(extent, RegionKind::Unknown));
     let map = MemoryMap::new(Space::Physical, regions.collect())
         .map_err(|error| at(0, "s_addr").bad(error.to_string()))?

@@ -5,7 +5,7 @@
 use std::io;
 
 use super::header::AVML;
-use crate::problem::{FormatError, Wanted, reaches, read_up_to};
+use crate::problem::{Field, FormatError, reaches, read_up_to};
 use crate::{Extent, ReadAt};
 
 /// Memory in one chunk at most (`framing_format.txt`, 4.2).
@@ -25,8 +25,8 @@ const MAX_CHUNKS: usize = 1 << 20;
 const TRIED_CHUNKS: usize = 4096;
 
 /// A field of AVML's at that offset.
-pub(super) const fn at(offset: u64, field: &'static str) -> Wanted {
-    Wanted { format: AVML, field, offset }
+pub(super) const fn at(offset: u64, field: &'static str) -> Field {
+    Field { format: AVML, field, offset }
 }
 
 /// Chunks that have memory in them. Small ones are one with those before, so that there is not more to keep than there
@@ -149,7 +149,7 @@ fn next(
 
 pub(super) fn check_trailer(
     file: &dyn ReadAt,
-    place: Wanted,
+    place: Field,
     found: u64,
 ) -> Result<(), FormatError> {
     let mut trailer = [0; TRAILER_LEN as usize];

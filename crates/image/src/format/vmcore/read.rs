@@ -8,7 +8,7 @@ use super::super::row::Image;
 use super::super::stretches::{FirstWins, Shift, Stretches, held};
 use crate::elf::layout::EHDR_LEN;
 use crate::elf::{self, ElfFile, NO_PADDR};
-use crate::problem::{FormatError, OpenMode, Problems, Wanted, known_size};
+use crate::problem::{Field, FormatError, OpenMode, Problems, known_size};
 use crate::{MemoryMap, ReadAt, Region, RegionKind, Space};
 
 /// An image of the kernel's virtual memory has segments without a physical address; in every other
@@ -49,7 +49,7 @@ pub(super) fn open(file: Arc<dyn ReadAt>, mode: OpenMode) -> Result<Image, Forma
         alias: alias.map(|distance| extent.start().wrapping_add(distance)),
         ..Region::new(extent, RegionKind::Unknown)
     });
-    let place = Wanted { format: elf::NAME, field: "p_paddr", offset: EHDR_LEN };
+    let place = Field { format: elf::NAME, field: "p_paddr", offset: EHDR_LEN };
     let map =
         MemoryMap::new(space, regions.collect()).map_err(|error| place.bad(error.to_string()))?;
     let parts = parts.into_iter().map(|(extent, (shift, _))| (extent, shift)).collect();

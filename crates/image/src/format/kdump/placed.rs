@@ -13,14 +13,14 @@ const RECORD_LEN: usize = 1 << 20;
 const ZEROS_LEN: u64 = 64 * 1024;
 
 /// A file that is written from the front to the back, and in which some places are filled later.
-pub(super) struct Target<'a> {
+pub(super) struct PlacedOutput<'a> {
     output: &'a mut dyn Output,
     is_flattened: bool,
     /// Where in the file, as it is when put in order, the next bytes go.
     at: u64,
 }
 
-impl<'a> Target<'a> {
+impl<'a> PlacedOutput<'a> {
     /// Flattened where `output` cannot be written at a place.
     pub(super) fn new(output: &'a mut dyn Output) -> Self {
         let is_flattened = !output.is_positional();
