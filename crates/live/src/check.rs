@@ -5,8 +5,8 @@ use std::path::Path;
 use memdump_image::{Hole, Region};
 use serde::Serialize;
 
-use crate::machine::Machine;
-use crate::physical::{self, SOURCES};
+use crate::machine::{Machine, page_size};
+use crate::physical::SOURCES;
 use crate::proc::status::{Capability, Lockdown};
 use crate::refusal::Reason;
 
@@ -44,7 +44,7 @@ pub struct Preflight {
 /// A source of memory.
 #[derive(Clone, Debug, Serialize)]
 pub struct PreflightSource {
-    /// What `--source` takes.
+    /// Its name, by which a user chooses it.
     pub name: &'static str,
     /// Where it is.
     pub path: &'static str,
@@ -83,7 +83,7 @@ pub fn preflight() -> Preflight {
         host: facts.host.clone(),
         release: facts.release.clone(),
         machine: facts.machine().map(str::to_owned),
-        page_size: physical::page_size(),
+        page_size: page_size(),
         lockdown: machine.lockdown().map(Lockdown::name),
         cap_sys_rawio: machine.has(Capability::SysRawio),
         cap_sys_admin: machine.has(Capability::SysAdmin),

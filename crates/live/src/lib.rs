@@ -17,6 +17,7 @@ pub mod process;
 mod refusal;
 #[allow(unsafe_code)]
 mod sys;
+mod tables;
 
 pub use check::{Preflight, PreflightRange, PreflightSource, preflight};
 pub use kit::{Kit, KitItem};

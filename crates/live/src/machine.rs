@@ -134,6 +134,11 @@ fn status_flags(cpuinfo: &str) -> impl Iterator<Item = &str> {
     line.and_then(|line| line.split_once(':')).map_or("", |(_, flags)| flags).split_whitespace()
 }
 
+/// The machine's page size, in bytes.
+pub(crate) fn page_size() -> u64 {
+    rustix::param::page_size() as u64
+}
+
 /// How long the machine has been up, sleep included: a clock that nobody sets (`CLOCK_BOOTTIME`).
 pub fn since_boot() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);

@@ -9,9 +9,9 @@ use memdump_image::{AddressSpace, Exclude, Excluding, Facts, Hole, Space};
 
 use crate::kernel;
 use crate::kit::Kit;
-use crate::machine::Machine;
+use crate::machine::{Machine, page_size};
 use crate::physical::exclude::PageFlags;
-use crate::physical::{self, Physical, SOURCES, Source, device, kcore, reserved, trial};
+use crate::physical::{Physical, SOURCES, Source, device, kcore, reserved, trial};
 use crate::refusal::{Reason, Refusal};
 
 /// Which source.
@@ -197,7 +197,7 @@ fn finish(
         exclude => {
             let flags = PageFlags::open(&machine.proc)
                 .map_err(|error| Reason::NoPageFlags(error.to_string()))?;
-            Box::new(Excluding::new(space, exclude, flags, physical::page_size()))
+            Box::new(Excluding::new(space, exclude, flags, page_size()))
         }
     };
     tracing::info!("{} bytes in {} regions", space.map().total(), space.map().regions().len());
@@ -208,7 +208,7 @@ fn finish(
         kit: Kit::new(machine, &facts),
         space,
         facts,
-        page_size: physical::page_size(),
+        page_size: page_size(),
         source: path.into(),
         why: String::new(),
         omitted,

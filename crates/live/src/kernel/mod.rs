@@ -14,11 +14,12 @@ use memdump_image::{
     RegionKind, Space, Translation, VmCoreInfo,
 };
 
-use crate::machine::Machine;
-use crate::physical::kcore::{KernelSegments, KernelView};
-use crate::physical::page_size;
+use crate::machine::{Machine, page_size};
+use crate::physical::KernelSegments;
+use crate::physical::kcore::KernelView;
 use crate::proc::vmallocinfo;
 use crate::refusal::Reason;
+use crate::tables::top_table;
 
 /// What is needed to find the kernel's virtual memory.
 pub(crate) struct Source<'a> {
@@ -42,44 +43,6 @@ pub(crate) fn open(source: Source<'_>) -> Result<(Box<dyn AddressSpace>, Option<
             Ok((Box::new(view), Some(way)))
         }
     }
-}
-
-/// The RAM among `physical` that the kernel has no mapping for at its direct-map address: guard pages,
-/// secret memory. Kernels from late 2024 on, and many older ones since, give zeros for it without a
-/// word. None where the page tables cannot be asked.
-pub(crate) fn unmapped(
-    physical: &dyn AddressSpace,
-    info: Option<&VmCoreInfo>,
-    arch: Option<Arch>,
-    image: &[Segment],
-) -> Option<ExtentSet> {
-    if arch != Some(Arch::X86_64) {
-        return None;
-    }
-    let info = info?;
-    let tables = PageTables::new(physical, info, top_table(info, image).ok()?);
-    let mut unmapped = Vec::new();
-    for region in physical.map().regions() {
-        let virt = Extent::with_len(region.alias?, region.extent.len()).ok()?;
-        let mapped: ExtentSet =
-            tables.mapped(virt).ok()?.iter().map(|mapping| mapping.virt).collect();
-        let whole: ExtentSet = [virt].into_iter().collect();
-        unmapped.extend(whole.difference(&mapped).iter().filter_map(|gap| {
-            let start = region.extent.start() + (gap.start() - virt.start());
-            Extent::with_len(start, gap.len()).ok()
-        }));
-    }
-    Some(unmapped.into_iter().collect())
-}
-
-/// Where the topmost page table is in physical memory: in the kernel's image, whose segments have physical addresses.
-fn top_table(info: &VmCoreInfo, image: &[Segment]) -> Result<u64, String> {
-    let top = info.symbol("swapper_pg_dir").ok_or("VMCOREINFO lacks swapper_pg_dir")?;
-    let inside = |segment: &&Segment| {
-        top.checked_sub(segment.vaddr).is_some_and(|within| within < segment.memory_size)
-    };
-    let segment = image.iter().find(inside).ok_or("swapper_pg_dir is not in the image")?;
-    Ok(segment.paddr.wrapping_add(top - segment.vaddr))
 }
 
 /// A part of the kernel's address space and what it is for.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::tables::unmapped;
 
 const PAGE: u64 = 4096;
 const PRESENT: u64 = 1;

@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use memdump_image::{AddressSpace, Cause, MemoryMap, ReadError, Region, Space};
 
-use super::lanes::Lanes;
+use super::descriptors::Descriptors;
 use super::ram::{IomemRam, firmware_differences};
-use super::{Physical, Source};
+use super::source::{Physical, Source, changes};
 use crate::machine::Machine;
 use crate::refusal::Reason;
 
@@ -38,17 +38,18 @@ pub(crate) fn open(machine: &Machine, path: &Path) -> Result<Physical, Reason> {
     if machine.is_confidential_guest() {
         return Err(Reason::ConfidentialGuest);
     }
-    let lanes = Lanes::open(path).map_err(|error| machine.refusal_of_open(path, &error))?;
+    let descriptors =
+        Descriptors::open(path).map_err(|error| machine.refusal_of_open(path, &error))?;
     let iomem = IomemRam::read(machine).map_err(Reason::NoMap)?;
     let map = MemoryMap::new(Space::Physical, iomem.whole_pages())
         .map_err(|error| Reason::Malformed(error.to_string()))?;
     let omitted = iomem.omitted(&map.extents());
     let differences = firmware_differences(machine, &iomem.extents());
-    let space = Device { map, lanes };
+    let space = Device { map, descriptors };
     let (machine, before) = (machine.clone(), iomem.extents());
     let recheck = move || -> io::Result<_> {
         let now = IomemRam::read(&machine).map_err(io::Error::other)?.extents();
-        Ok(super::changes(&before, &now))
+        Ok(changes(&before, &now))
     };
     let facts = Machine::here().facts();
     let space = Arc::new(space);
@@ -59,14 +60,14 @@ pub(crate) fn open(machine: &Machine, path: &Path) -> Result<Physical, Reason> {
 /// Memory by position.
 pub(super) struct Device {
     map: MemoryMap,
-    lanes: Lanes,
+    descriptors: Descriptors,
 }
 
 impl Device {
     /// The device's memory at `regions`, which the caller knows to be safe to read.
     pub(super) fn with_regions(path: &Path, regions: Vec<Region>) -> io::Result<Self> {
         let map = MemoryMap::new(Space::Physical, regions).map_err(io::Error::other)?;
-        Ok(Self { map, lanes: Lanes::open(path)? })
+        Ok(Self { map, descriptors: Descriptors::open(path)? })
     }
 }
 
@@ -82,6 +83,6 @@ impl AddressSpace for Device {
         };
         let left = region.extent.end() - addr;
         let len = buf.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        self.lanes.read_memory(addr, addr, &mut buf[..len])
+        self.descriptors.read_memory(addr, addr, &mut buf[..len])
     }
 }

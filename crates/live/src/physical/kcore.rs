@@ -21,13 +21,13 @@ use memdump_image::{
 
 use rustix::fs::{PROC_SUPER_MAGIC, statfs};
 
-use super::lanes::Lanes;
+use super::descriptors::Descriptors;
 use super::ram::{IomemRam, firmware_differences};
-use super::{Physical, Source, page_size};
-use crate::kernel::unmapped;
-use crate::machine::Machine;
+use super::source::{KernelSegments, Physical, Source, changes};
+use crate::machine::{Machine, page_size};
 use crate::proc::page_flags;
 use crate::refusal::Reason;
+use crate::tables::unmapped;
 
 pub(super) const SOURCE: Source = Source {
     name: "kcore",
@@ -45,8 +45,9 @@ pub(crate) fn open(machine: &Machine, path: &Path) -> Result<Physical, Reason> {
     if is_masked(path) {
         return Err(Reason::Masked);
     }
-    let lanes = Arc::new(Lanes::open(path).map_err(|error| machine.refusal_of_open(path, &error))?);
-    let core = ElfFile::read(&*lanes).map_err(malformed)?;
+    let descriptors =
+        Arc::new(Descriptors::open(path).map_err(|error| machine.refusal_of_open(path, &error))?);
+    let core = ElfFile::read(&*descriptors).map_err(malformed)?;
     let iomem = IomemRam::read(machine);
     let (segments, kernel) = sort_segments(&core.segments, iomem.as_ref().ok())?;
     let in_core: ExtentSet = segments.iter().map(|segment| segment.extent).collect();
@@ -88,7 +89,7 @@ pub(crate) fn open(machine: &Machine, path: &Path) -> Result<Physical, Reason> {
             "/proc/kpageflags cannot be read: offline pages cannot be told from zeros".into(),
         );
     }
-    let mut space = Kcore { map, segments, lanes: lanes.clone(), flags };
+    let mut space = Kcore { map, segments, descriptors: descriptors.clone(), flags };
     let mut facts = machine.facts();
     facts.vmcoreinfo = core.vmcoreinfo().or_else(|| vmcoreinfo_by_address(machine, &space));
     facts.elf_notes = Some(core.notes);
@@ -114,7 +115,7 @@ pub(crate) fn open(machine: &Machine, path: &Path) -> Result<Physical, Reason> {
         facts,
         omitted,
         differences,
-        recheck: Box::new(move || recheck(&before.0, &lanes, &before.1)),
+        recheck: Box::new(move || recheck(&before.0, &descriptors, &before.1)),
         kernel: Some(kernel),
     })
 }
@@ -138,14 +139,18 @@ fn malformed(error: FormatError) -> Reason {
 }
 
 /// RAM that came or went since `before` was read: hot-plug.
-fn recheck(machine: &Machine, lanes: &Lanes, before: &ExtentSet) -> io::Result<Vec<Hole>> {
+fn recheck(
+    machine: &Machine,
+    descriptors: &Descriptors,
+    before: &ExtentSet,
+) -> io::Result<Vec<Hole>> {
     // A fresh descriptor: the kernel builds the headers anew for each.
-    let again = Lanes::open(lanes.path())?;
+    let again = Descriptors::open(descriptors.path())?;
     let core = ElfFile::read(&again).map_err(io::Error::other)?;
     let iomem = IomemRam::read(machine).ok();
     let (segments, _) = sort_segments(&core.segments, iomem.as_ref()).map_err(io::Error::other)?;
     let now: ExtentSet = segments.iter().map(|segment| segment.extent).collect();
-    Ok(super::changes(before, &now))
+    Ok(changes(before, &now))
 }
 
 /// A stretch of RAM in the file.
@@ -156,15 +161,6 @@ pub(super) struct RamSegment {
     offset: u64,
     /// Its direct-map address, where the headers can be trusted with it.
     vaddr: Option<u64>,
-}
-
-/// The segments that are not RAM's direct map: the kernel's image, vmalloc, modules, vmemmap.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct KernelSegments {
-    /// Segments with a physical address of their own: aliases of RAM, at other virtual addresses.
-    pub(crate) image: Vec<Segment>,
-    /// Segments that are not contiguous in physical memory.
-    pub(crate) mapped: Vec<Segment>,
 }
 
 /// Tells RAM from the kernel's other segments.
@@ -285,7 +281,7 @@ struct Kcore {
     map: MemoryMap,
     /// Ascending.
     segments: Vec<RamSegment>,
-    lanes: Arc<Lanes>,
+    descriptors: Arc<Descriptors>,
     /// `/proc/kpageflags`.
     flags: Option<File>,
 }
@@ -332,7 +328,7 @@ impl AddressSpace for Kcore {
         let (len, objection) = self.readable(addr, len);
         match (len, objection) {
             (0, Some(cause)) => Err(ReadError::Fault { addr, cause }),
-            _ => self.lanes.read_memory(addr, segment.offset + within, &mut buf[..len]),
+            _ => self.descriptors.read_memory(addr, segment.offset + within, &mut buf[..len]),
         }
     }
 }
@@ -342,12 +338,12 @@ impl AddressSpace for Kcore {
 pub(crate) struct KernelView {
     map: MemoryMap,
     segments: Vec<Segment>,
-    lanes: Lanes,
+    descriptors: Descriptors,
 }
 
 impl KernelView {
     pub(crate) fn open(path: &Path, map: MemoryMap, segments: Vec<Segment>) -> io::Result<Self> {
-        Ok(Self { map, segments, lanes: Lanes::open(path)? })
+        Ok(Self { map, segments, descriptors: Descriptors::open(path)? })
     }
 }
 
@@ -366,7 +362,7 @@ impl AddressSpace for KernelView {
         let within = addr - segment.vaddr;
         let left = usize::try_from(segment.memory_size - within).unwrap_or(usize::MAX);
         let len = buf.len().min(left);
-        self.lanes.read_memory(addr, segment.offset.wrapping_add(within), &mut buf[..len])
+        self.descriptors.read_memory(addr, segment.offset.wrapping_add(within), &mut buf[..len])
     }
 }
 

@@ -2,8 +2,7 @@
 
 use memdump_image::{Cause, Extent, ExtentSet, Hole, Region, RegionKind};
 
-use super::page_size;
-use crate::machine::Machine;
+use crate::machine::{Machine, page_size};
 use crate::proc::iomem::{self, IomemError};
 
 /// The RAM that `/proc/iomem` names: each range with its name, to the byte.

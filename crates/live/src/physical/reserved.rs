@@ -11,8 +11,9 @@ use memdump_image::{
 };
 
 use super::device::Device;
-use super::{page_size, trial};
+use super::source::trial;
 use crate::machine::Machine;
+use crate::machine::page_size;
 use crate::proc::iomem::{Resource, system_ram};
 
 const DEV_MEM: &str = "/dev/mem";

@@ -5,13 +5,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use memdump_image::{AddressSpace, Cause, ExtentSet, Facts, Hole, Plan, Registers, Thread};
 
 use super::cost::Weight;
+use super::facts;
 use super::filter::Filter;
-use super::found::{Process, ProcessError, page_size};
+use super::found::{Process, ProcessError};
+use super::pause::Pause;
 use super::snapshot::{Snapshot, SnapshotOptions};
 use super::space::{ProcessSpace, Route, Swap};
 use super::stop::{Stopped, StoppedThread};
-use super::{Pause, facts};
-use crate::machine::Machine;
+use crate::machine::{Machine, page_size};
 use crate::proc::maps::{Usage, Vma};
 
 /// What to take of a process, and how.
@@ -40,14 +41,20 @@ pub struct Held {
     started: SystemTime,
 }
 
-pub(super) fn hold(target: Process, pause: Pause) -> Result<Held, ProcessError> {
-    let before = target.weight();
-    let known = target.smaps()?;
-    let stopped = match pause {
-        Pause::Stop | Pause::Snapshot => Some(Stopped::stop(target.pid)?),
-        Pause::None => None,
-    };
-    Ok(Held { target, pause, stopped, before, known, started: SystemTime::now() })
+impl Process {
+    /// Pauses the process as `pause` says.
+    ///
+    /// # Errors
+    /// When it cannot be paused, or may not be read.
+    pub fn hold(self, pause: Pause) -> Result<Held, ProcessError> {
+        let before = self.weight();
+        let known = self.smaps()?;
+        let stopped = match pause {
+            Pause::Stop | Pause::Snapshot => Some(Stopped::stop(self.pid)?),
+            Pause::None => None,
+        };
+        Ok(Held { target: self, pause, stopped, before, known, started: SystemTime::now() })
+    }
 }
 
 impl Held {

@@ -236,6 +236,15 @@ pub(super) fn is_long_absence(extent: Extent) -> bool {
     extent.len() >= LONG_ABSENCE
 }
 
+/// A pattern for paths and names: `*` does not cross a `/`, `**` does.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn glob(pattern: &str) -> Result<GlobMatcher, String> {
+    let glob = globset::GlobBuilder::new(pattern).literal_separator(true).build();
+    glob.map(|glob| glob.compile_matcher()).map_err(|error| error.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use globset::GlobMatcher;
 
 use super::capture::Held;
+use super::facts;
 use super::found::{Process, ProcessError};
-use super::{Pause, facts};
+use super::pause::Pause;
 
 /// Processes that belong together.
 #[derive(Clone, Debug)]

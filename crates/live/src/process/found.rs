@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use memdump_image::{ExtentSet, MemoryMap, Region};
 use rustix::io::Errno;
 
-use super::capture::{Held, hold};
 use super::cost::Weight;
 use super::facts;
 use super::filter::Filter;
 use super::regions::Regions;
+use super::snapshot::SnapshotError;
 use super::space::{ProcessSpace, Route, Swap};
-use super::stop::explain;
-use super::{Denial, Pause, SnapshotError, StopError};
+use super::stop::{Denial, StopError, explain};
+use crate::machine::page_size;
 use crate::proc::maps::{Usage, Vma, parse_maps, parse_smaps};
 use crate::proc::stat::Stat;
 
@@ -128,14 +128,6 @@ impl Process {
     /// What it weighs now.
     pub fn weight(&self) -> Option<Weight> {
         Weight::of(&self.folder)
-    }
-
-    /// Stops it as `pause` says; see [`Held`].
-    ///
-    /// # Errors
-    /// When it cannot be stopped, or may not be looked at.
-    pub fn hold(self, pause: Pause) -> Result<Held, ProcessError> {
-        hold(self, pause)
     }
 
     /// What is mapped, how much of it is where, and how much of it a dump would take. Reads no memory,
@@ -270,10 +262,6 @@ pub struct Mapped {
     pub swapped: u64,
     /// What a dump would take of it, zeros not counted.
     pub to_write: u64,
-}
-
-pub(super) fn page_size() -> u64 {
-    rustix::param::page_size() as u64
 }
 
 /// The process that a thread belongs to.

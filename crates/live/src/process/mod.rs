@@ -14,6 +14,7 @@ mod find;
 mod found;
 mod mapped;
 mod pages;
+mod pause;
 mod regions;
 pub mod snapshot;
 mod space;
@@ -21,41 +22,11 @@ pub mod stop;
 
 pub use capture::{Capture, Held, Options, Release};
 pub use cost::Weight;
-pub use filter::{Filter, MappingClass, PermissionsPattern};
+pub use filter::{Filter, MappingClass, PermissionsPattern, glob};
 pub use find::{FindError, Group, hold_all, list_all};
 pub use found::{Listing, Mapped, Process, ProcessError};
 pub use globset::GlobMatcher;
+pub use pause::Pause;
 pub use snapshot::SnapshotError;
 pub use space::Swap;
 pub use stop::{Denial, Hindrance, StopError};
-
-/// How a process is kept from changing its memory while it is copied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pause {
-    /// It stands still until all is copied.
-    Stop,
-    /// It stands still while it is forked; the copy is read.
-    Snapshot,
-    /// Not at all: the image is of no single instant.
-    None,
-}
-
-impl Pause {
-    /// The word for it in options and JSON.
-    pub fn name(self) -> &'static str {
-        match self {
-            Pause::Stop => "stop",
-            Pause::Snapshot => "snapshot",
-            Pause::None => "none",
-        }
-    }
-}
-
-/// A pattern for paths and names: `*` does not cross a `/`, `**` does.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn glob(pattern: &str) -> Result<GlobMatcher, String> {
-    let glob = globset::GlobBuilder::new(pattern).literal_separator(true).build();
-    glob.map(|glob| glob.compile_matcher()).map_err(|error| error.to_string())
-}

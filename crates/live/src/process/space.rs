@@ -14,10 +14,10 @@ use rustix::io::Errno;
 
 use super::backing::Backings;
 use super::filter::is_long_absence;
-use super::found::page_size;
 use super::mapped::StillMapped;
 use super::pages::{Page, Pages};
 use super::regions::is_zero_where_absent;
+use crate::machine::page_size;
 use crate::sys::memory::{MAX_RANGES, read_process};
 
 /// What becomes of pages that are on swap.

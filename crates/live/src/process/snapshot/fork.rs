@@ -18,7 +18,6 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::SnapshotOptions;
 use super::check;
 use super::error::SnapshotError;
 use super::inject::{self, Fault, Lent, Outcome};
@@ -51,9 +50,9 @@ const CLOSE_RANGE_UNSHARE: u64 = 2;
 /// `PF_IO_WORKER` and `PF_USER_WORKER` (`include/linux/sched.h`): threads that never leave the kernel.
 const WORKER: u64 = 0x10 | 0x4000;
 
-/// A process that was made by ours.
+/// A process that a thread of the target made for us.
 #[derive(Clone, Copy, Debug)]
-struct Process {
+struct Child {
     /// In our pid namespace.
     pid: u32,
     /// In the target's.
@@ -63,7 +62,7 @@ struct Process {
 /// A copy that lives.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Copied {
-    process: Process,
+    process: Child,
     /// Whose child it is.
     parent: u32,
     /// The thread that had it made.
@@ -80,14 +79,11 @@ impl Copied {
 }
 
 /// Makes a copy of a process whose threads are all stopped.
-pub(super) fn copy(
-    session: &mut Session,
-    options: SnapshotOptions,
-) -> Result<Copied, SnapshotError> {
+pub(super) fn copy(session: &mut Session, allow_seccomp: bool) -> Result<Copied, SnapshotError> {
     let pid = session.pid;
     let chosen = choose(session)?;
     let seccomp = chosen.status.seccomp;
-    if seccomp != 0 && !options.allow_seccomp {
+    if seccomp != 0 && !allow_seccomp {
         return Err(SnapshotError::Seccomp { pid, mode: seccomp });
     }
     check::check(pid, chosen.tid, &chosen.status)?;
@@ -292,7 +288,7 @@ impl Host {
     }
 
     /// A process with the same memory, stopped, that dies with us.
-    fn make_helper(&self, session: &mut Session) -> Result<Process, SnapshotError> {
+    fn make_helper(&self, session: &mut Session) -> Result<Child, SnapshotError> {
         let mut helper = None;
         let made = self.lend(session, |lent| {
             let flags = (libc::CLONE_VM | libc::CLONE_FILES) as u64;
@@ -321,7 +317,7 @@ impl Host {
     }
 
     /// Has the helper fork.
-    fn fork(&self, helper: &Process, orphan: bool, resident: u64) -> Result<Copied, SnapshotError> {
+    fn fork(&self, helper: &Child, orphan: bool, resident: u64) -> Result<Copied, SnapshotError> {
         let step = "the fork";
         let fault = |fault| self.error(fault, step);
         let registers = UserRegs::read(helper.pid).map_err(Fault::of("PTRACE_GETREGSET"));
@@ -378,14 +374,14 @@ impl Host {
     }
 
     /// A process that the target, or its helper, has made.
-    fn process(&self, pid: u32) -> Process {
+    fn process(&self, pid: u32) -> Child {
         let status = Status::read(pid).unwrap_or_default();
         let inner = self.depth.checked_sub(1).and_then(|at| status.namespace_pids.get(at).copied());
-        Process { pid, inner: inner.unwrap_or(pid) }
+        Child { pid, inner: inner.unwrap_or(pid) }
     }
 
     /// Has the thread wait for a child that has ended.
-    fn reap(&self, session: &mut Session, child: Process) -> Result<(), SnapshotError> {
+    fn reap(&self, session: &mut Session, child: Child) -> Result<(), SnapshotError> {
         let arguments = [u64::from(child.inner), 0, WALL | WNOHANG, 0];
         let step = "the wait for a child";
         let outcome = self.lend(session, |lent| {

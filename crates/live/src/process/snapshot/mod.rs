@@ -58,9 +58,9 @@ impl Snapshot {
     /// When the copy is refused, by us or by the kernel. The process is as it was before then, unless the error
     /// says that it has ended.
     pub fn take(stopped: &mut Stopped, options: &SnapshotOptions) -> Result<Self, SnapshotError> {
-        let options = *options;
+        let allow_seccomp = options.allow_seccomp;
         let tracer = Arc::clone(stopped.tracer());
-        let copied = tracer.run(move |session| fork::copy(session, options))?;
+        let copied = tracer.run(move |session| fork::copy(session, allow_seccomp))?;
         Ok(Self { tracer, copied, ended: false })
     }
 

@@ -1,6 +1,5 @@
 //! The fork, where no call can be injected yet: on all architectures but x86-64.
 
-use super::SnapshotOptions;
 use super::error::SnapshotError;
 use crate::process::stop::Session;
 
@@ -14,10 +13,7 @@ impl Copied {
     }
 }
 
-pub(super) fn copy(
-    _session: &mut Session,
-    _options: SnapshotOptions,
-) -> Result<Copied, SnapshotError> {
+pub(super) fn copy(_session: &mut Session, _allow_seccomp: bool) -> Result<Copied, SnapshotError> {
     Err(SnapshotError::Architecture)
 }
 

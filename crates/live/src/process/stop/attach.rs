@@ -10,8 +10,9 @@ use rustix::io::Errno;
 
 use super::error::{Hindrance, StopError};
 use super::status::{self, Status};
+use super::thread::{Halt, StoppedThread};
 use super::wait::{self, Event, Pace};
-use super::{Halt, StoppedThread, denied, registers};
+use super::{denied, registers};
 use crate::sys::ptrace;
 
 /// Where a traced thread stands.

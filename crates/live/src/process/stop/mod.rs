@@ -15,6 +15,7 @@ pub(crate) mod registers;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod restart;
 pub(crate) mod status;
+mod thread;
 mod tracer;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod user_regs;
@@ -27,8 +28,8 @@ pub(crate) use attach::{Held, Session, Tracee};
 pub use denied::Denial;
 pub(super) use denied::explain;
 pub use error::{Hindrance, StopError};
-use memdump_image::Registers;
 use status::Status;
+pub use thread::{Halt, StoppedThread};
 pub(crate) use tracer::Tracer;
 
 /// All threads of a process, stopped. They run on when it is dropped.
@@ -38,33 +39,6 @@ pub struct Stopped {
     threads: Vec<StoppedThread>,
     began: Instant,
     released: bool,
-}
-
-/// A thread that stands still.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct StoppedThread {
-    /// Its number.
-    pub tid: u32,
-    /// Its registers. None on an architecture that [`Arch`](memdump_image::Arch) does not know.
-    pub registers: Option<Registers>,
-    /// The `siginfo_t`, 128 bytes, of the signal that it stands at.
-    pub signal: Option<Vec<u8>>,
-    /// The signals that it blocks; bit 0 is signal 1.
-    pub blocked: u64,
-    /// What it stands at.
-    pub halt: Halt,
-}
-
-/// What a thread stands at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Halt {
-    /// Only at our interruption.
-    Interrupted,
-    /// Job control has stopped its process, by this signal; it stays stopped afterwards.
-    JobControl(i32),
-    /// Before the delivery of this signal, which it gets when it goes on.
-    Signal(i32),
 }
 
 impl Stopped {

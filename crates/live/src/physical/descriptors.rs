@@ -11,19 +11,19 @@ use memdump_image::{Cause, ReadAt, ReadError};
 use rustix::io::Errno;
 
 /// Descriptors of the same file.
-pub(super) struct Lanes {
+pub(super) struct Descriptors {
     path: PathBuf,
-    lanes: Vec<Mutex<File>>,
+    files: Vec<Mutex<File>>,
 }
 
-impl Lanes {
+impl Descriptors {
     /// More readers than this share.
     const MOST: usize = 16;
 
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let count = std::thread::available_parallelism().map_or(1, usize::from).min(Self::MOST);
-        let lanes = (0..count).map(|_| File::open(path).map(Mutex::new)).collect::<io::Result<_>>();
-        Ok(Self { path: path.into(), lanes: lanes? })
+        let files = (0..count).map(|_| File::open(path).map(Mutex::new)).collect::<io::Result<_>>();
+        Ok(Self { path: path.into(), files: files? })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -32,13 +32,13 @@ impl Lanes {
 
     /// A descriptor that nobody uses, or the first.
     fn free(&self) -> MutexGuard<'_, File> {
-        let free = self.lanes.iter().find_map(|lane| match lane.try_lock() {
+        let free = self.files.iter().find_map(|descriptor| match descriptor.try_lock() {
             Ok(file) => Some(file),
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         });
         // There is one at least.
-        free.unwrap_or_else(|| self.lanes[0].lock().unwrap_or_else(PoisonError::into_inner))
+        free.unwrap_or_else(|| self.files[0].lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Reads memory at `addr`, which stands at `offset` of the file.
@@ -66,7 +66,7 @@ impl Lanes {
 }
 
 /// For headers. The size of `/proc/kcore` is no length of anything, so none is claimed.
-impl ReadAt for Lanes {
+impl ReadAt for Descriptors {
     fn size(&self) -> io::Result<u64> {
         Ok(u64::MAX)
     }
