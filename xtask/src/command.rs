@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-/// What is kept of each stream that a program prints, in bytes.
+/// The most that is kept of each stream that a program prints, in bytes.
 const PRINT_LIMIT: u64 = 16 << 20;
-/// How often a program is looked at.
+/// The time between two checks on a program.
 const POLL: Duration = Duration::from_millis(10);
 
-/// What a program that ended left behind.
+/// A program's exit status and output.
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) status: ExitStatus,
@@ -89,7 +89,7 @@ impl Running {
         self.child.wait().with_context(|| format!("wait for {}", self.name))
     }
 
-    /// Whether the program has ended. It stays a zombie, so that its number goes to no other program.
+    /// Returns true if the program has ended. It stays a zombie, so that its number goes to no other program.
     pub(crate) fn has_ended(&self) -> Result<bool> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let state = waitid(WaitId::Pid(Pid::from_child(&self.child)), options)

@@ -55,7 +55,7 @@ enum Task {
     Looked,
     /// Feed the readers of images with damaged ones
     Fuzz {
-        /// How long in all, shared by the targets
+        /// Seconds in all, shared by the targets
         #[arg(long, default_value_t = 60)]
         seconds: u64,
         /// The one target to run

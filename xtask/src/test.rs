@@ -18,14 +18,14 @@ use crate::suites::{
 };
 use crate::{fuzz, setup};
 
-/// How long is fuzzed: enough for what was found before, and for the coarsest of mistakes.
+/// The time for fuzzing, in seconds: enough for what was found before, and for the coarsest of mistakes.
 const FUZZ_SECONDS: u64 = 20;
 /// Steps that share the machine, at most: each has a guest on a processor or two, and images of some GiB.
 const LANES: usize = 2;
 /// Debian packages that steps in two lanes need. They are installed before, as apt does one thing at a time.
 const SHARED_PACKAGES: &[&str] = &["binutils", "bsdextrautils", "qemu-system-x86", "ripgrep"];
 
-/// How long a run takes that includes a step.
+/// The length of a run that includes a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Tier {
     /// Minutes: no virtual machine.
@@ -34,7 +34,7 @@ pub(crate) enum Tier {
     Full,
 }
 
-/// What a step may share the machine with.
+/// The other steps that may run beside a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Company {
     /// Nothing: it has both processors busy by itself, changes settings of the machine, or looks at what happens when.
@@ -49,7 +49,7 @@ pub(crate) type Say<'a> = &'a mut dyn FnMut(String);
 /// The end of a step, or of a part of it that passes or fails by itself.
 type Outcome = (String, Result<()>);
 
-/// How a step is run.
+/// The function that performs a step.
 #[derive(Clone, Copy)]
 enum Run {
     /// It passes or fails as one.

@@ -17,7 +17,7 @@ use crate::setup;
 /// The page that `matrix` writes.
 const PROOF: &str = "docs/proof.md";
 
-/// What to do in the laboratory.
+/// Tasks of the laboratory.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Vm {
     /// List the cells and what each shows

@@ -11,10 +11,10 @@ use std::process::{Command, Stdio};
 
 use support::{memdump, random, said};
 
-/// What sets a colour or a face; a reset alone is none.
+/// The start of an escape sequence that sets a colour or a face; a reset alone is none.
 const ESCAPE: &str = "\x1b[";
 
-/// What a command prints on a terminal, with these variables in its environment.
+/// A command's output on a terminal, with these variables in its environment.
 fn on_a_terminal(arguments: &str, variables: &[(&str, &str)]) -> String {
     let command = format!("{} {arguments}", env!("CARGO_BIN_EXE_memdump"));
     let mut script = Command::new("script");
@@ -26,7 +26,7 @@ fn on_a_terminal(arguments: &str, variables: &[(&str, &str)]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// What it prints into a pipe.
+/// Its output into a pipe.
 fn in_a_pipe(arguments: &[&str], variables: &[(&str, &str)]) -> String {
     let mut command = memdump();
     command.args(arguments).envs(variables.iter().copied());
@@ -79,7 +79,7 @@ fn colours_are_for_terminals_unless_said_otherwise() {
     }
 }
 
-/// What is left without escape sequences.
+/// The text without escape sequences.
 fn stripped(text: &str) -> String {
     let mut parts = text.split(ESCAPE);
     let first = parts.next().unwrap_or_default();

@@ -33,7 +33,7 @@ fn stretches(core: &[u8]) -> Vec<(u64, Vec<u8>)> {
     stretches
 }
 
-/// What a program prints of each stretch, with its lines' first numbers, in hexadecimal, as addresses.
+/// A program's output for each stretch, with its lines' first numbers, in hexadecimal, as addresses.
 fn expected(core: &Path, program: &str, args: &[&str], shown: fn(u64) -> String) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("stretch");

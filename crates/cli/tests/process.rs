@@ -301,8 +301,8 @@ fn children(target: &Target) -> String {
     fs::read_to_string(format!("/proc/{0}/task/{0}/children", target.pid())).unwrap()
 }
 
-/// Whether nothing of a snapshot is left with its target. Where the first process of the machine does not wait for orphans, as in
-/// some containers, the target keeps a dead child when memdump is killed.
+/// Returns true if nothing of a snapshot is left with its target. If the first process of the machine does not wait for orphans,
+/// as in some containers, the target keeps a dead child when memdump is killed.
 fn is_unharmed(target: &Target) -> bool {
     let status = fs::read_to_string("/proc/1/status").unwrap();
     let masks = status.lines().filter_map(|line| {

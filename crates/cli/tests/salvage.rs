@@ -67,7 +67,7 @@ impl Images {
     }
 }
 
-/// What is to be had of the first `len` bytes of the image: pages, the last of them filled up with zeros.
+/// The memory in the first `len` bytes of the image: pages, the last of them filled up with zeros.
 fn front(len: usize) -> Vec<u8> {
     let (first, (start, _)) = (RANGES[0], RANGES[1]);
     let before = lime(&[first]).len() + 32;

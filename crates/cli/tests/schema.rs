@@ -15,7 +15,7 @@ use support::{Machine, said};
 
 const SCHEMA: &str = include_str!("../../../docs/manifest.schema.json");
 
-/// What may be missing.
+/// Fields that may be missing.
 const OPTIONAL: [&str; 13] = [
     "blake3",
     "case",

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::sys;
 
-/// Whether a capture kernel is loaded.
+/// Returns true if a capture kernel is loaded.
 const LOADED: &str = "/sys/kernel/kexec_crash_loaded";
 
 /// Loads the capture kernel with its root file system and its command line, to which the running kernel adds where its

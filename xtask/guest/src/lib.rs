@@ -1,4 +1,4 @@
-//! What the laboratory's host and its guest must agree on: the control protocol and the pattern that memory is filled with.
+//! The agreement between the laboratory's host and its guest: the control protocol and the pattern that memory is filled with.
 //! Not a library for anybody else.
 
 pub mod pattern;

@@ -22,7 +22,7 @@ pub fn fill(page: &mut [u8; PAGE], address: u64, seed: u64) {
     }
 }
 
-/// Whether `page` holds the pattern of physical address `address`.
+/// Returns true if `page` holds the pattern of physical address `address`.
 pub fn holds(page: &[u8; PAGE], address: u64, seed: u64) -> bool {
     // From the last word down: almost every other page is told apart by its first comparison.
     (0..WORDS)

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 pub const CONTROL_PORT: &str = "lab.control";
 /// Name of the virtio-serial port that carries images to a file of the host. In the guest it is [`DATA_PATH`].
 pub const DATA_PORT: &str = "lab.data";
-/// Where a command in the guest finds the data port.
+/// The path of the data port in the guest.
 pub const DATA_PATH: &str = "/dev/lab-data";
 
-/// What the host asks for.
+/// A request of the host.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Request {
     /// Run `command` with `sh -c` to its end; answered by [`Response::Ran`], then its stdout, then its stderr.
@@ -34,7 +34,7 @@ pub enum Request {
     },
 }
 
-/// What the guest answers.
+/// An answer of the guest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Response {
     /// Sent once, unasked: the guest is ready.
@@ -50,17 +50,17 @@ pub enum Response {
     Marked,
     /// It could not be done.
     Failed {
-        /// Why, causes included.
+        /// The error, causes included.
         reason: String,
     },
 }
 
-/// How a command ended.
+/// The end of a command.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Ran {
     /// Its exit status as a shell states it: 128 and the signal's number when a signal ended it.
     pub status: i32,
-    /// Whether the limit of time ended it.
+    /// True if the limit of time ended it.
     pub timed_out: bool,
     /// Wall time in microseconds.
     pub micros: u64,
@@ -72,7 +72,7 @@ pub struct Ran {
     pub stderr: usize,
 }
 
-/// What a holder holds.
+/// The memory of a holder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Held {
     /// Physical addresses of what is held: half-open runs in bytes, ascending.

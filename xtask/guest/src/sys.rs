@@ -15,7 +15,7 @@ pub(crate) struct Memory {
     length: usize,
 }
 
-/// How the kernel is to back anonymous memory.
+/// The pages that the kernel is to back anonymous memory with.
 #[derive(Clone, Copy)]
 pub(crate) enum Pages {
     /// 4 KiB pages only.
@@ -110,7 +110,7 @@ impl Memory {
     }
 }
 
-/// How a child ended.
+/// The end of a child.
 pub(crate) struct Ended {
     /// As a shell states it: 128 and the signal's number when a signal ended it.
     pub(crate) status: i32,

@@ -22,10 +22,10 @@ const RAM: u64 = 2048;
 const NOISE: u64 = 256 << 20;
 const PROGRAMS: u64 = 512 << 20;
 const LIMIT: Duration = Duration::from_secs(300);
-/// Where nothing waits for a disk.
+/// A directory in memory, where nothing waits for a disk.
 const FAST: &str = "/dev/shm";
 
-/// What is done, and by whom. The first of a task is who the others are measured by.
+/// The tasks, and the programs that do them. The first of a task is the one that the others are measured by.
 struct Contender {
     task: &'static str,
     name: &'static str,
@@ -144,7 +144,7 @@ pub(super) fn run(rounds: usize) -> Result<()> {
     super::publish("less", &less(&programs)?)
 }
 
-/// What it saves to leave out what nobody needs while a machine runs: 4 GiB, of which 3 are free.
+/// The time saved by leaving out pages that nobody needs while a machine runs: 4 GiB, with 3 of them free.
 fn less(programs: &[Program]) -> Result<String> {
     let mut guest = Guest::boot(Machine::new("bench-less", Series::V6_12, 4096), programs)?;
     guest.hold(&["fill", &(896_u64 << 20).to_string(), "1", "small"])?;
@@ -190,7 +190,7 @@ fn boot(programs: &[Program]) -> Result<Guest> {
     Ok(guest)
 }
 
-/// Where it is measured.
+/// The files and programs of a measurement.
 struct Place {
     folder: TempDir,
     memdump: PathBuf,

@@ -15,11 +15,11 @@ use crate::lab::payload;
 use crate::setup;
 
 const LIMIT: Duration = Duration::from_secs(300);
-/// Where the file lies: memory, so that no device hides the difference.
+/// The directory of the file: in memory, so that no device hides the difference.
 const FAST: &str = "/dev/shm";
-/// How much of the process's core is looked into, in bytes.
+/// The part of the process's core that is looked into, in bytes.
 const LEN: u64 = 1 << 30;
-/// How large the process is made, so that its core has as much, in MiB.
+/// The size of the process, so that its core has as much, in MiB.
 const PROCESS_MIB: &str = "1300";
 
 /// The command beside a peer: scripts for sh, with `$MEMDUMP` and `$FILE`.
@@ -27,9 +27,9 @@ struct Match {
     about: &'static str,
     peer: Contender,
     ours: Contender,
-    /// How many times as fast the command is to be.
+    /// The factor by which the command is to be faster.
     wanted: f64,
-    /// Whether both are to print the same.
+    /// True if both are to print the same.
     prints_the_same: bool,
 }
 
@@ -141,7 +141,7 @@ pub(super) fn run(rounds: usize) -> Result<()> {
     publish("inspect", &table(&runs, &agree, rounds))
 }
 
-/// Where it is measured.
+/// The files and programs of a measurement.
 struct Place {
     folder: TempDir,
     file: PathBuf,

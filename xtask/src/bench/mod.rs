@@ -13,30 +13,30 @@ use clap::Subcommand;
 
 use crate::lab::payload;
 
-/// What to measure.
+/// Things to measure.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
     /// Physical memory: against dd, AVML and memdump 1.01, to nothing, to a disk and through a port
     Physical {
-        /// How often each is run; the median counts
+        /// Runs of each; the median counts
         #[arg(long, default_value_t = 5)]
         rounds: usize,
     },
     /// Images: conversions against AVML and makedumpfile, hashes against openssl and b3sum
     Images {
-        /// How often each is run; the median counts
+        /// Runs of each; the median counts
         #[arg(long, default_value_t = 5)]
         rounds: usize,
     },
     /// Processes: against gcore, a dd loop and the kernel's own core
     Process {
-        /// How often each is run; the median counts
+        /// Runs of each; the median counts
         #[arg(long, default_value_t = 5)]
         rounds: usize,
     },
     /// Looking into memory: against strings, hexdump and ripgrep
     Inspect {
-        /// How often each is run; the median counts
+        /// Runs of each; the median counts
         #[arg(long, default_value_t = 3)]
         rounds: usize,
     },

@@ -16,10 +16,10 @@ use crate::setup;
 
 /// 4 GiB, so that there is RAM above 4 GiB; no KASLR, so that /dev/mem can be opened up for memdump 1.01.
 const MACHINE: Machine = Machine::new("bench", Series::V6_12, 4096).cmdline("nokaslr");
-/// How much of it holds something.
+/// The part of it that holds something.
 const FILLED: u64 = 2 << 30;
 const SEED: u64 = 1;
-/// What memdump 1.01 is asked for: without a size it does not end.
+/// The size that memdump 1.01 is asked for: without one it does not end.
 const OLD_SIZE: u64 = 1 << 30;
 
 /// A program to measure.
@@ -27,7 +27,7 @@ struct Contender {
     name: &'static str,
     /// The command; `{out}` is where the image goes.
     command: String,
-    /// Where it can write to.
+    /// The sinks that it can write to.
     sinks: &'static [Sink],
 }
 
@@ -58,7 +58,7 @@ impl Sink {
     }
 }
 
-/// What a contender did with a sink.
+/// The measurements of a contender with a sink.
 struct Row {
     contender: &'static str,
     sink: Sink,

@@ -16,10 +16,10 @@ use crate::suites::debuggers_open_cores::CorePattern;
 use crate::{command, setup};
 
 const LIMIT: Duration = Duration::from_secs(60);
-/// Where cores go: memory, so that no device hides the difference.
+/// The directory for cores: in memory, so that no device hides the difference.
 const FAST: &str = "/dev/shm";
 
-/// What people copy from the web: every private range that can be written and is no library.
+/// A script that people copy from the web: every private range that can be written and is no library.
 const DD_LOOP: &str = r#"grep ' rw-p ' /proc/$PID/maps | grep -v '\.so' | while IFS='- ' read -r start end rest; do
     dd if=/proc/$PID/mem of="$OUT.$start.bin" bs=1M iflag=skip_bytes,count_bytes \
         skip=$((0x$start)) count=$((0x$end - 0x$start)) status=none || true
@@ -29,7 +29,7 @@ done"#;
 struct Kind {
     word: &'static str,
     about: &'static str,
-    /// What a core has to hold of it, in MiB.
+    /// The least that a core has to hold of it, in MiB.
     resident: u32,
     /// Its cores go to a disk: a folder of the build.
     to_disk: bool,
@@ -48,7 +48,7 @@ const KINDS: &[Kind] = &[
     Kind { word: "half", about: "2 GiB, half touched, to a disk", resident: 1024, to_disk: true },
 ];
 
-/// What dumps it: a script for sh with `$PID`, `$OUT` and `$MEMDUMP`.
+/// A program that dumps it: a script for sh with `$PID`, `$OUT` and `$MEMDUMP`.
 struct Tool {
     name: &'static str,
     script: &'static str,
@@ -88,7 +88,7 @@ struct Run {
     pause: Option<f64>,
     /// Blocks of all files.
     written: u64,
-    /// What the process weighs more afterwards: resident and page tables, in bytes.
+    /// The growth of the process: resident and page tables, in bytes.
     growth: Option<i64>,
     /// Of the tool, in KiB.
     peak_kib: u64,
@@ -140,7 +140,7 @@ pub(super) fn run(rounds: usize) -> Result<()> {
     publish("process", &(table(&rows, rounds) + &reading))
 }
 
-/// Where it is measured.
+/// The files and programs of a measurement.
 struct Place {
     folder: TempDir,
     disk: TempDir,
@@ -204,7 +204,7 @@ impl Place {
         })
     }
 
-    /// How near reading comes to what this machine's memory gives.
+    /// The speed of reading, as a share of what this machine's memory gives.
     fn reading(&self, rounds: usize) -> Result<String> {
         let mut text = String::from(
             "\nReading alone, to `/dev/null`, with two threads, beside `memcpy` of the same memory into a small buffer:\n\n\

@@ -18,7 +18,7 @@ pub(crate) fn program() -> Result<PathBuf> {
 /// Has AVML read a LiME image and write what it understood as a padded image: position is address.
 ///
 /// # Errors
-/// Where AVML does not read it.
+/// If AVML does not read it.
 pub(crate) fn lime_to_padded(image: &Path, output: &Path) -> Result<()> {
     convert(image, "lime", output, "raw")
 }
@@ -26,7 +26,7 @@ pub(crate) fn lime_to_padded(image: &Path, output: &Path) -> Result<()> {
 /// Has AVML convert an image between two of its formats.
 ///
 /// # Errors
-/// Where AVML does not read it.
+/// If AVML does not read it.
 pub(crate) fn convert(image: &Path, from: &str, output: &Path, to: &str) -> Result<()> {
     let mut avml = Command::new(program()?);
     avml.args(["convert", "--source-format", from, "--format", to]).arg(image).arg(output);

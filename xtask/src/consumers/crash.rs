@@ -13,19 +13,19 @@ use crate::{command, setup};
 
 const LIMIT: Duration = Duration::from_secs(180);
 
-/// What became of it.
+/// The end of a session.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     /// It opened the image and took commands.
     Opened(Session),
     /// It ended before the first command. It is known to say nothing at all.
     GaveUp {
-        /// What it printed.
+        /// The output.
         said: String,
     },
 }
 
-/// What its commands printed.
+/// The answers to crash's commands.
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
     /// `sys`: the kernel's release.
@@ -43,7 +43,7 @@ pub(crate) struct Session {
 /// Opens an image with the kernel that it is of.
 ///
 /// # Errors
-/// Where crash cannot be run, does not end, or opens the image and then prints what is not understood.
+/// If crash cannot be run, does not end, or opens the image and then prints what is not understood.
 pub(crate) fn open(image: &Path, vmlinux: &Path) -> Result<Outcome> {
     setup::apt(&["crash"])?;
     let folder = tempfile::tempdir().context("create a folder for what crash prints")?;

@@ -12,10 +12,10 @@ use crate::{command, setup};
 
 const LIMIT: Duration = Duration::from_secs(180);
 
-/// What drgn found.
+/// The kernel and its tasks, as drgn finds them.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Found {
-    /// What `uname -r` said when the image was taken.
+    /// The output of `uname -r` when the image was taken.
     pub(crate) release: String,
     /// Every thread, in the order of their numbers.
     pub(crate) tasks: Vec<Task>,
@@ -26,7 +26,7 @@ pub(crate) struct Found {
 /// Opens an image with the kernel that it is of.
 ///
 /// # Errors
-/// Where drgn does not open it, or cannot walk its tasks; with drgn's own words.
+/// If drgn does not open it, or cannot walk its tasks; with drgn's own words.
 pub(crate) fn open(image: &Path, vmlinux: &Path) -> Result<Found> {
     let mut drgn = Command::new(setup::venv()?);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/consumers/drgn.py");
@@ -36,7 +36,7 @@ pub(crate) fn open(image: &Path, vmlinux: &Path) -> Result<Found> {
     serde_json::from_str(&printed).context("read what drgn found")
 }
 
-/// How drgn's reading of an image compares with a padded image of the same memory, page by page.
+/// The pages that drgn reads of an image, compared with a padded image of the same memory.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Pages {
     /// The same in both.
@@ -50,7 +50,7 @@ pub(crate) struct Pages {
 /// Reads all of an image's physical memory.
 ///
 /// # Errors
-/// Where drgn does not open the image; with drgn's own words.
+/// If drgn does not open the image; with drgn's own words.
 pub(crate) fn compare(image: &Path, padded: &Path) -> Result<Pages> {
     let mut drgn = Command::new(setup::venv()?);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/consumers/drgn_pages.py");

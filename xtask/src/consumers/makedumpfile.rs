@@ -14,7 +14,7 @@ const LIMIT: Duration = Duration::from_secs(180);
 /// Puts a flattened image in order (`-R`).
 ///
 /// # Errors
-/// Where makedumpfile cannot be run, or does not take the image for one.
+/// If makedumpfile cannot be run, or does not take the image for one.
 pub(crate) fn put_in_order(flattened: &Path, output: &Path) -> Result<()> {
     setup::apt(&["makedumpfile"])?;
     let mut makedumpfile = Command::new("sh");
@@ -27,7 +27,7 @@ pub(crate) fn put_in_order(flattened: &Path, output: &Path) -> Result<()> {
 /// Makes a kdump image of an ELF one without zeros, page cache, memory of processes and free pages (`-d 31`).
 ///
 /// # Errors
-/// Where makedumpfile cannot be run, or does not read the image.
+/// If makedumpfile cannot be run, or does not read the image.
 pub(crate) fn leave_out(image: &Path, output: &Path) -> Result<()> {
     setup::apt(&["makedumpfile"])?;
     let mut makedumpfile = Command::new("makedumpfile");
@@ -37,18 +37,18 @@ pub(crate) fn leave_out(image: &Path, output: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What it compresses each page with.
+/// The compression of each page.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pages {
     Zlib,
     Lzo,
 }
 
-/// How a kdump image is made.
+/// The options that a kdump image is made with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct How {
     pub(crate) pages: Pages,
-    /// What is left out, `-d`: 0 is nothing, 31 all that can be.
+    /// The kinds of pages to leave out, `-d`: 0 is none, 31 is every kind.
     pub(crate) level: u8,
     /// As it is in a pipe, `-F`.
     pub(crate) flattened: bool,
@@ -57,7 +57,7 @@ pub(crate) struct How {
 /// Makes a kdump image of an ELF one; returns how many pages it is without because of what they are used for.
 ///
 /// # Errors
-/// Where makedumpfile cannot be run, does not read the image, or prints what is not understood.
+/// If makedumpfile cannot be run, does not read the image, or prints what is not understood.
 pub(crate) fn compress(image: &Path, output: &Path, how: How) -> Result<u64> {
     setup::apt(&["makedumpfile"])?;
     let pages = match how.pages {
@@ -95,7 +95,7 @@ fn left_out(printed: &str) -> Option<u64> {
 /// Splits an image in order into several files (`--split`), which it compresses anew with zlib.
 ///
 /// # Errors
-/// Where makedumpfile cannot be run, or does not read the image.
+/// If makedumpfile cannot be run, or does not read the image.
 pub(crate) fn split(image: &Path, parts: &[&Path]) -> Result<()> {
     let mut makedumpfile = Command::new("makedumpfile");
     // Without a size in MiB it cuts at whole GiB alone: a small guest would be one part, and the others empty.
@@ -109,7 +109,7 @@ pub(crate) fn split(image: &Path, parts: &[&Path]) -> Result<()> {
 /// Puts the files of a split image together (`--reassemble`).
 ///
 /// # Errors
-/// Where makedumpfile cannot be run, or does not take the files for parts of one image.
+/// If makedumpfile cannot be run, or does not take the files for parts of one image.
 pub(crate) fn reassemble(parts: &[&Path], output: &Path) -> Result<()> {
     let mut makedumpfile = Command::new("makedumpfile");
     makedumpfile.args(["--reassemble", "-f"]).args(parts).arg(output);

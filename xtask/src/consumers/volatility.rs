@@ -26,14 +26,14 @@ pub(crate) struct Symbols {
 }
 
 impl Symbols {
-    /// What to do where [`Symbols::find`] finds nothing.
+    /// Advice for when [`Symbols::find`] finds nothing.
     pub(crate) const ADVICE: &str = "put RELEASE.json.xz, made with dwarf2json from the kernel's vmlinux, \
                                      into a folder and name it in MEMDUMP_VOLATILITY_SYMBOLS";
 
     /// The folder, where it is there and has a file for this release of the kernel.
     ///
     /// # Errors
-    /// Where a folder was named that cannot be read.
+    /// If a directory was named that cannot be read.
     pub(crate) fn find(release: &str) -> Result<Option<Self>> {
         let folder = match env::var_os("MEMDUMP_VOLATILITY_SYMBOLS") {
             Some(folder) => {
@@ -64,7 +64,7 @@ struct Row {
 /// The processes that `linux.pslist` lists. Volatility stays offline: it may not fetch symbols itself.
 ///
 /// # Errors
-/// Where Volatility does not recognise the image, or finds no process in it.
+/// If Volatility does not recognise the image, or finds no process in it.
 pub(crate) fn processes(image: &Path, symbols: &Symbols) -> Result<Vec<Task>> {
     // For AVML's images.
     setup::apt(&["libsnappy1v5"])?;

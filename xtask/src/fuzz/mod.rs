@@ -16,13 +16,13 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::lab::payload;
 use crate::{command, setup};
 
-/// What is fuzzed, each by a program of its own.
+/// The fuzz targets, each a program of its own.
 pub(crate) const TARGETS: [&str; 4] = ["images", "codecs", "notes", "maps"];
 /// Of the time, what each gets: images have the most in them.
 const SHARES: [u64; 4] = [6, 2, 1, 1];
 
 const PLATFORM: &str = "x86_64-unknown-linux-gnu";
-/// What makes the compiler count edges and pass comparisons on, as `cargo fuzz` has it.
+/// Flags that make the compiler count edges and pass comparisons on, as `cargo fuzz` does.
 const FLAGS: [&str; 7] = [
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
@@ -38,7 +38,7 @@ const START: Duration = Duration::from_secs(300);
 /// Fuzzes every target, or the one that is named, one after another.
 ///
 /// # Errors
-/// Where an input crashes a target, takes too long or too much memory: the error names the file. Where the targets
+/// If an input crashes a target, takes too long or too much memory: the error names the file. If the targets
 /// cannot be built.
 pub(crate) fn run(seconds: u64, only: Option<&str>) -> Result<()> {
     let shares = TARGETS.into_iter().zip(SHARES);
@@ -128,7 +128,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     entries.map(|entry| Ok(entry?.path())).collect()
 }
 
-/// How often a target ran, and how much of the code it reached.
+/// The number of a target's runs, and of the edges of the code that it reached.
 fn summary(log: &str) -> String {
     let word = |line: &str, key: &str| {
         let mut words = line.split_whitespace().skip_while(|word| *word != key);
@@ -140,7 +140,7 @@ fn summary(log: &str) -> String {
     format!("{runs} inputs, {} edges", word(last, "cov:"))
 }
 
-/// What the program said when it ended: the panic, or libFuzzer's own words.
+/// The program's last words: the panic, or libFuzzer's own.
 fn reason(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     let told = |line: &&str| line.contains("panicked at") || line.contains("ERROR: libFuzzer");

@@ -14,7 +14,7 @@ use super::image::Image;
 use super::paging::Leaf;
 use super::truth::{BLOCK, Fingerprint, Memory};
 
-/// How many bad pages are named.
+/// The most bad pages that are named.
 const EXAMPLES: usize = 8;
 
 /// Numbers of pages.
@@ -49,14 +49,14 @@ impl fmt::Display for Counts {
     }
 }
 
-/// What became of the pages of one range.
+/// The pages of one range, counted by their verdict.
 #[derive(Clone, Debug)]
 pub(crate) struct RangeVerdict {
     pub(crate) name: String,
     pub(crate) counts: Counts,
 }
 
-/// What the comparison found.
+/// The result of the comparison.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Verdict {
     pub(crate) ranges: Vec<RangeVerdict>,
@@ -103,7 +103,7 @@ impl Verdict {
     }
 }
 
-/// What is known of the machine's memory.
+/// The machine's memory, as far as it is known.
 pub(crate) struct Knowledge<'a> {
     /// The hashes of each page before, and at moments during.
     pub(crate) earlier: &'a [Fingerprint],
@@ -111,7 +111,7 @@ pub(crate) struct Knowledge<'a> {
     pub(crate) now: &'a Memory,
     /// RAM that was there before and is there now, ascending.
     pub(crate) ram: &'a [Range],
-    /// What the guest could not read, before or now.
+    /// Pages that the guest could not read, before or now.
     pub(crate) unreadable: &'a [Range],
     /// The seed of the pattern.
     pub(crate) seed: u64,

@@ -6,9 +6,9 @@
 
 use anyhow::Result;
 
-/// How the kernel reports a breakpoint that it knows nothing of.
+/// The kernel's report of a breakpoint that it knows nothing of.
 const STALE_BREAKPOINT: &str = "Oops: int3";
-/// How often something is begun at most.
+/// The most attempts at something.
 const ATTEMPTS: usize = 3;
 
 /// Does `run`, and does it from its beginning again when the emulator failed it, which is said.
@@ -42,7 +42,7 @@ mod tests {
 
     use super::*;
 
-    /// How often something is run that fails the first `failures` times with `message`, and what comes of it.
+    /// The number of runs of something that fails the first `failures` times with `message`, and whether it succeeds.
     fn runs(failures: usize, message: &str) -> (usize, bool) {
         let mut runs = 0;
         let result = despite_the_emulator(|| {

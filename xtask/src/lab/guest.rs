@@ -26,7 +26,7 @@ use crate::scratch;
 const BOOT_LIMIT: Duration = Duration::from_secs(120);
 /// The longest that a command in the guest may take.
 const COMMAND_LIMIT: Duration = Duration::from_secs(300);
-/// What follows an image on the data port, so that it is known to be all there.
+/// The mark that follows an image on the data port, so that it is known to be complete.
 const MARK: &str = "[the laboratory saw the end of the image]";
 
 /// The disk as the guest sees it.
@@ -34,7 +34,7 @@ pub(crate) const DISK: &str = "/dev/vda";
 /// The data port as the guest sees it.
 pub(crate) const PORT: &str = DATA_PATH;
 
-/// How a command in the guest ended.
+/// A command's exit status, output and cost in the guest.
 #[derive(Clone, Debug)]
 pub(crate) struct Finished {
     /// Its exit status as a shell states it.
@@ -49,7 +49,7 @@ pub(crate) struct Finished {
 
 /// A running guest.
 pub(crate) struct Guest {
-    /// What `uname -r` says in it.
+    /// The output of `uname -r` in it.
     pub(crate) release: String,
     /// Held for its drop, which must come before the files are gone.
     _qemu: Qemu,
@@ -135,7 +135,7 @@ impl Guest {
         }
     }
 
-    /// Whether what was started has ended, waiting at most for `limit`.
+    /// Returns true if the command that was started has ended, after a wait of at most `limit`.
     pub(crate) fn has_finished(&mut self, limit: Duration) -> Result<bool> {
         self.control.get_ref().set_read_timeout(Some(limit))?;
         match self.control.fill_buf() {
@@ -233,7 +233,7 @@ impl Guest {
         disk.set_len(0).and_then(|()| disk.set_len(length)).context("wipe the guest's disk")
     }
 
-    /// Where [`Guest::dump`] writes to.
+    /// The file for [`Guest::dump`] to write to.
     pub(crate) fn hypervisor_dump(&self) -> PathBuf {
         self.images.path().join("hypervisor-dump")
     }
@@ -294,7 +294,7 @@ impl Guest {
         self.folder.path()
     }
 
-    /// What QEMU and the guest's kernel printed last.
+    /// The last output of QEMU and the guest's kernel.
     pub(crate) fn logs(&self) -> String {
         logs(self.folder.path())
     }
@@ -382,7 +382,7 @@ fn receive(control: &mut BufReader<UnixStream>, limit: Duration) -> Result<Respo
     serde_json::from_str(&line).with_context(|| format!("understand the guest: {line}"))
 }
 
-/// What QEMU and the guest's kernel printed, for a message.
+/// The output of QEMU and the guest's kernel, for a message.
 fn logs(folder: &Path) -> String {
     let mut text = String::new();
     for name in ["qemu.log", "console"] {

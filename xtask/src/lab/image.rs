@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::Range;
 
-/// How an image is laid out.
+/// The layout of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     /// Regions one after another; the map that was written beside it says which.
@@ -23,7 +23,7 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// What `--format` calls it.
+    /// The name that `--format` takes.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Format::Raw => "raw",
@@ -61,7 +61,7 @@ pub(crate) struct Image {
     file: File,
     /// Ascending and disjoint.
     spans: Vec<Span>,
-    /// Where the image ends in its file.
+    /// The offset of the image's end in its file.
     length: u64,
 }
 

@@ -16,9 +16,9 @@ const LINK: u32 = 0o120_777;
 /// A file of the guest.
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
-    /// Where it is in the guest, without the leading slash.
+    /// The path in the guest, without the leading slash.
     pub(crate) path: String,
-    /// Where it is here.
+    /// The path on this machine.
     pub(crate) file: PathBuf,
 }
 

@@ -23,7 +23,7 @@ pub(crate) enum Series {
 }
 
 impl Series {
-    /// How it is called: `6.1`, `6.12`.
+    /// The name: `6.1`, `6.12`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Series::V6_1 => "6.1",
@@ -63,8 +63,8 @@ fn numbers(release: &str) -> Vec<u64> {
     release.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).collect()
 }
 
-/// What a guest may need to reach its ports, its disk and its memory devices, each after what it needs itself. Which of them are
-/// modules differs from series to series.
+/// The modules that a guest may need to reach its ports, its disk and its memory devices, each after those that it needs itself.
+/// Some are built into the kernel in one series and modules in another.
 const MODULES: &[&str] = &[
     "qemu_fw_cfg",
     "virtio_ring",
@@ -81,7 +81,7 @@ const MODULES: &[&str] = &[
 /// An unpacked kernel.
 #[derive(Clone, Debug)]
 pub(crate) struct Kernel {
-    /// What `uname -r` says.
+    /// The output of `uname -r`.
     pub(crate) release: String,
     /// The bootable image.
     pub(crate) vmlinuz: PathBuf,

@@ -1,4 +1,4 @@
-//! What machine a guest is: kernel, memory, devices, command line. Not a running one: that is `guest`.
+//! The machine that a guest is: kernel, memory, devices, command line. Not a running one: that is `guest`.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ const VIRTIO_MEM_MIB: u64 = 1024;
 /// A machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Machine {
-    /// What cells call it.
+    /// The name that cells use.
     pub(crate) name: &'static str,
     /// The kernel that it boots.
     pub(crate) series: Series,
@@ -22,9 +22,9 @@ pub(crate) struct Machine {
     pub(crate) mib: u64,
     /// Words for the kernel's command line.
     pub(crate) cmdline: &'static str,
-    /// Whether memory can be added and taken away: slots for DIMMs, a virtio-mem device, a balloon.
+    /// True if memory can be added and taken away: slots for DIMMs, a virtio-mem device, a balloon.
     pub(crate) hotplug: bool,
-    /// Whether the processor has a fifth level of page tables, which these kernels then use.
+    /// True if the processor has a fifth level of page tables, which these kernels then use.
     pub(crate) five_levels: bool,
 }
 

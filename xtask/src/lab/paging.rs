@@ -13,7 +13,7 @@ const PRESENT: u64 = 1;
 const LARGE: u64 = 1 << 7;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
-/// Where the kernel's tables and its ranges of addresses are. Constant from boot to end.
+/// The addresses of the kernel's tables and ranges. Constant from boot to end.
 #[derive(Clone, Debug)]
 pub(crate) struct Kernel {
     /// The physical address of the topmost table.
@@ -21,7 +21,7 @@ pub(crate) struct Kernel {
     levels: u32,
     /// The virtual address of physical address 0.
     direct_map: u64,
-    /// What `-k` is about: the image, modules, vmalloc, vmemmap. Ascending.
+    /// The ranges that `-k` dumps: the image, modules, vmalloc, vmemmap. Ascending.
     pub(crate) ranges: Vec<(&'static str, Range)>,
 }
 
@@ -69,7 +69,7 @@ impl Kernel {
         })
     }
 
-    /// What is mapped in `range` of virtual addresses, ascending.
+    /// The mappings in `range` of virtual addresses, ascending.
     pub(crate) fn mapped(&self, memory: &Memory, range: &Range) -> Result<Vec<Leaf>> {
         let mut found = Vec::new();
         self.walk(memory, self.root, self.levels, 0, range, &mut found)?;

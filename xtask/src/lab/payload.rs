@@ -1,4 +1,4 @@
-//! What runs in the guests: the command under test and the laboratory's own program, built static so that they need nothing there.
+//! The programs that run in the guests: the command under test and the laboratory's own, built static so that they need nothing there.
 
 use std::env;
 use std::path::{Path, PathBuf};

@@ -1,10 +1,10 @@
-//! What is told of cells: a line each while they run, and the page `docs/proof.md`. Nothing is told that is not in an outcome.
+//! The report on cells: a line each while they run, and the page `docs/proof.md`. Everything in it is from an outcome.
 
 use std::fmt::Write as _;
 
 use super::cell::Outcome;
 
-/// How many lines of what a command printed are shown of a cell that failed.
+/// The number of lines of a command's output that are shown for a cell that failed.
 const PRINTED_LINES: usize = 20;
 
 /// A line about a cell, and why it failed.

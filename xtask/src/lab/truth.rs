@@ -98,7 +98,7 @@ impl Fingerprint {
         Ok(Self { parts })
     }
 
-    /// Whether the page at `address` was `page` then; false where it was not there.
+    /// Returns true if the page at `address` was `page` then; false if there was none.
     pub(crate) fn matches(&self, address: u64, page: &[u8]) -> bool {
         self.parts.iter().find(|(range, _)| range.contains(&address)).is_some_and(
             |(range, hashes)| {

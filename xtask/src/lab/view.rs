@@ -1,4 +1,4 @@
-//! What the guest says of itself: where its RAM is, where its kernel keeps things, which pages it calls unreadable. From `/proc`, by
+//! The guest's own account of itself: its RAM, its kernel's addresses, the pages it calls unreadable. From `/proc`, by
 //! this module's own reading; the hypervisor's word is in `truth`.
 
 use std::collections::HashMap;

@@ -74,7 +74,7 @@ pub(crate) fn deb_file(package: &str, path: &str) -> Result<PathBuf> {
     Ok(root.join(path))
 }
 
-/// Whether the package can be had.
+/// Returns true if the package can be had.
 pub(crate) fn deb_exists(package: &str) -> bool {
     version(package).is_ok()
 }

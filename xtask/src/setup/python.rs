@@ -18,7 +18,7 @@ const PACKAGES: &[&str] = &["drgn==0.3.0", "volatility3==2.28.2", "pefile==2024.
 /// folder where they were made, which has been renamed since.
 ///
 /// # Errors
-/// Where there is no Python, or a package cannot be had.
+/// If there is no Python, or a package cannot be had.
 pub(crate) fn venv() -> Result<PathBuf> {
     let folder = cache::once(&format!("python/{}", PACKAGES.join("+")), |folder| {
         let packages = PACKAGES.join(" ");

@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(3600);
 /// features; a program with others is another one, and kept apart.
 ///
 /// # Errors
-/// Where the package cannot be had or built, or has no program of its name.
+/// If the package cannot be had or built, or has no program of its name.
 pub(crate) fn cargo_tool(name: &str, version: &str, extra: &[&str]) -> Result<PathBuf> {
     let package = format!("{name}@{version}");
     let kept = [&[package.as_str()], extra].concat().join("_");

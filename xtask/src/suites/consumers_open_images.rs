@@ -1,4 +1,4 @@
-//! Whether the programs that people open images with open ours, and find in them what is known of the guest. The programs
+//! The programs that people open images with open ours, and find in them what is known of the guest. The programs
 //! themselves are in `consumers`; what lies in each page is the cells' affair.
 
 use std::path::Path;
@@ -21,7 +21,7 @@ use crate::{command, scratch, setup};
 /// The longest that an image here may take to be read.
 const CONVERT_LIMIT: Duration = Duration::from_secs(180);
 
-/// What a LiME image is converted to for Volatility.
+/// The formats that a LiME image is converted to for Volatility.
 const CONVERTED: &[&str] = &["avml", "elf", "padded"];
 
 /// Opens images of one guest of the series with every consumer; a line for each thing that was proved.
@@ -182,7 +182,7 @@ fn with_avml(lime: &Path) -> Result<String> {
     Ok(format!("AVML converts lime: all {pages} pages equal"))
 }
 
-/// What was taken once and converted is the same memory in every format: Volatility lists the same processes.
+/// A converted image holds the same memory in every format: Volatility lists the same processes.
 fn converted_with_volatility(
     release: &str,
     lime: &Path,

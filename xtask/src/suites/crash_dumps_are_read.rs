@@ -1,7 +1,8 @@
 //! The kernel's own dump, `/proc/vmcore`: a guest crashes, its capture kernel hands out the dead kernel's memory, and the command
 //! here reads that, and what makedumpfile makes of it. The hypervisor still has all of the memory, which is the truth.
 //!
-//! Images that the command takes of running guests are the matter of `consumers_open_images`, other conversions of `images_survive_conversion`.
+//! Not about images of running guests, which `consumers_open_images` opens, nor about other conversions, which are in
+//! `images_survive_conversion`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 const SERIES: Series = Series::V6_1;
 /// RAM of the guest, in MiB; a part is kept free for the capture kernel.
 const RAM: u64 = 512;
-/// What the capture kernel is told: one processor, and nothing but its own memory.
+/// The capture kernel's command line: one processor, and nothing but its own memory.
 const CMDLINE: &str = "console=ttyS0 panic=-1 quiet nr_cpus=1 reset_devices";
 /// Memory that a process of the guest holds, in bytes, and the seed of its pattern.
 const HELD: u64 = 64 << 20;
@@ -65,9 +66,9 @@ pub(crate) fn check(programs: &[Program]) -> Result<Vec<String>> {
 /// A guest that crashed: its capture kernel runs.
 struct Dead {
     guest: Guest,
-    /// What runs now is the same kernel.
+    /// The release of the dead kernel; the capture kernel's is the same.
     release: String,
-    /// What the dead kernel said of itself while it lived.
+    /// Memory that a process held before the crash, as the guest reported it.
     held: Held,
     tasks: Vec<Task>,
     /// Its dump, in a file here.
@@ -196,8 +197,8 @@ impl Dead {
         Ok(proved)
     }
 
-    /// What makedumpfile keeps when it leaves out all it can, the command reads, and keeps itself: in the capture kernel, where it can
-    /// stand in for makedumpfile.
+    /// The command reads what makedumpfile keeps when it leaves out all it can, and keeps the same itself: in the capture kernel it
+    /// can replace makedumpfile.
     fn without_what_nobody_needs(&mut self, tool: &Tool) -> Result<Vec<String>> {
         let info = self.guest.demand("memdump info --json /proc/vmcore")?;
         let info: serde_json::Value = serde_json::from_str(&info)?;

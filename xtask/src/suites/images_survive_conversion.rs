@@ -1,7 +1,7 @@
 //! Conversions of real images, by the command on this machine: the hypervisor's own dump through every format and back, AVML's images
 //! and ours through each other's hands, and an image that leaves out what nobody needs.
 //!
-//! Whether programs open what the guest itself wrote is the matter of `consumers_open_images`.
+//! Not about images that the guest itself wrote: those are opened in `consumers_open_images`.
 
 use std::fs;
 use std::path::Path;
@@ -19,11 +19,11 @@ use crate::suites::opening::{with_crash, with_drgn, with_volatility};
 use crate::suites::tool::{Missing, Tool, same_pages};
 use crate::{scratch, setup};
 
-/// What the hypervisor's dump is led through; `padded` does not say where RAM is.
+/// Formats that the hypervisor's dump is converted to and back; `padded` does not say where RAM is.
 const FORMATS: &[&str] = &["lime", "avml", "elf", "kdump", "kdump-zlib", "kdump-snappy", "padded"];
-/// What else every QEMU writes a dump in. Others it may have been built without.
+/// The format besides ELF that every QEMU can write a dump in; others it may have been built without.
 const ALWAYS: &str = "kdump-zlib";
-/// What is left out of an image.
+/// The options that leave pages out of an image.
 const LESS: &str = "--exclude free,zero,cache,user";
 /// RAM of the guest, in MiB.
 const RAM: u64 = 512;
@@ -69,7 +69,7 @@ impl Tool {
         Ok(proved)
     }
 
-    /// What libvirt's `virsh dump --memory-only --format` writes is QEMU's doing: kdump images, of memory that stands still the same
+    /// QEMU writes the kdump images of libvirt's `virsh dump --memory-only --format`: those of a paused guest are the same
     /// as its ELF image.
     fn of_the_hypervisor(&self, guest: &mut Guest) -> Result<String> {
         let (elf, kdump) = (guest.hypervisor_dump(), self.path("theirs.kdump"));
@@ -162,7 +162,7 @@ impl Tool {
         Ok(format!("{opened}; {share:.3} of RAM"))
     }
 
-    /// What a kdump leaves out are gaps in formats that have but regions, and is left out still when it comes back.
+    /// Pages that a kdump leaves out become gaps in formats that know only regions, and are still left out after the way back.
     fn with_gaps(&self, guest: &mut Guest, less: &Path) -> Result<Vec<String>> {
         let present = self.present(less)?;
         let mut proved = Vec::new();

@@ -1,4 +1,4 @@
-//! Whether what memdump finds in a guest's memory is what is there: `strings`, `hexdump` and `search` on an image beside GNU
+//! memdump finds in a guest's memory what is there: `strings`, `hexdump` and `search` on an image beside GNU
 //! strings, hexdump(1), grep and ripgrep on the same bytes, line for line; and in the guest itself, on its live memory.
 //!
 //! Small and made-up memory, and cores of processes, are the matter of the tests in `crates/cli`.
@@ -27,7 +27,7 @@ use crate::{scratch, setup};
 const LIMIT: Duration = Duration::from_secs(120);
 /// RAM of the guest, in MiB: each of the programs goes over it many times.
 const RAM: u64 = 192;
-/// What the command may take of the guest's memory while it looks, in KiB.
+/// The most memory of the guest that the command may use while it looks, in KiB.
 const PEAK_KIB: u64 = 32 << 10;
 
 /// The encodings that GNU strings has, and the fewest characters.
@@ -45,7 +45,7 @@ const STRINGS: &[(&str, &str)] = &[
     ("B", "4"),
     ("B", "12"),
 ];
-/// What every kernel's memory has many times: texts, for grep, and expressions without a line feed in them, for ripgrep.
+/// Texts that every kernel's memory has many times, for grep; the expressions below, without a line feed, are for ripgrep.
 const TEXTS: &[&str] = &["Linux version", "root", "/proc", "lab-guest"];
 const EXPRESSIONS: &[&str] = &[
     r"Linux version [0-9][0-9a-z.-]+",
@@ -104,7 +104,7 @@ impl Seen {
         Ok(Self { memdump, image, parts, folder: folder.into() })
     }
 
-    /// What the command prints of the image. Nothing may be missing, so its status is 0, or 1 where nothing was found.
+    /// The command's output for the image. Nothing may be missing, so its status is 0, or 1 where nothing was found.
     fn ours(&self, arguments: &[&str]) -> Result<Vec<u8>> {
         // The target stands before the other words without a dash.
         let mut words = Command::new(&self.memdump);
@@ -112,7 +112,7 @@ impl Seen {
         printed(&mut words, &self.folder.join("ours"))
     }
 
-    /// What another program prints of a stretch.
+    /// Another program's output for a stretch.
     fn theirs(&self, program: &str, arguments: &[&str], part: &Path) -> Result<Vec<u8>> {
         let mut command = Command::new(program);
         command.args(arguments).arg(part).env("LC_ALL", "C");
@@ -192,7 +192,7 @@ impl Seen {
         Ok(proved)
     }
 
-    /// Where something is, and how often.
+    /// The places of something, counted.
     fn found(&self, program: &str, theirs: &[&str], ours: &[&str], what: &str) -> Result<String> {
         let mut wanted: Vec<u64> = Vec::new();
         for (range, path) in &self.parts {
@@ -257,7 +257,7 @@ fn moved(text: &[u8], by: u64, to: &mut Vec<u8>) -> Result<()> {
     Ok(())
 }
 
-/// How many lines there are in both, which must be the same.
+/// The number of lines in both, which must be the same.
 fn same_lines(ours: &[u8], theirs: &[u8]) -> Result<usize> {
     if ours == theirs {
         return Ok(lines_of(ours).count());

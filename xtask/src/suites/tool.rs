@@ -39,7 +39,7 @@ impl Tool {
         Ok(to)
     }
 
-    /// How much memory an image has.
+    /// The number of bytes of memory that an image contains.
     pub(crate) fn present(&self, image: &Path) -> Result<u64> {
         let mut info = Command::new(&self.memdump);
         let said = command::run(info.args(["info", "--json"]).arg(image), LIMIT)?;
@@ -48,7 +48,7 @@ impl Tool {
     }
 }
 
-/// What a page is that is in the first image and not in the second.
+/// The verdict on a page that is in the first image and not in the second.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Missing {
     Wrong,

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 /// A program that waits, killed when this is dropped.
 pub(crate) struct Waiting {
     pub(crate) child: Child,
-    /// What it said first.
+    /// Its first line of output.
     pub(crate) said: String,
 }
 
@@ -150,7 +150,7 @@ pub(crate) fn run(args: &[&str], file: &Path) -> Output {
     memdump().args(args).arg(file).output().unwrap()
 }
 
-/// What a program said on standard error.
+/// A program's standard error.
 pub(crate) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
@@ -161,7 +161,7 @@ pub(crate) fn json_lines(output: &Output) -> Vec<serde_json::Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// What another program prints for a file.
+/// Another program's output for a file.
 pub(crate) fn printed(program: &str, args: &[&str], file: &Path) -> Vec<u8> {
     let mut command = Command::new(program);
     let output = command.args(args).arg(file).env("LC_ALL", "C").output();

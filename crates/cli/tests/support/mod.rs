@@ -13,7 +13,7 @@ const TEXT: u64 = 0xffff_ffff_8100_0000;
 pub(crate) const RAM: [(u64, u64); 3] =
     [(0x1000, 0x9f000), (0x10_0000, 0x60_0000), (0x100_0000, 0x130_0000)];
 
-/// What `/proc/iomem` says of it: the first range ends within a page.
+/// Its `/proc/iomem`: the first range ends within a page.
 const IOMEM: &str = "\
 00000000-00000fff : Reserved
 00001000-0009fbff : System RAM
@@ -102,7 +102,7 @@ impl Machine {
     }
 }
 
-/// What a program said on standard error.
+/// A program's standard error.
 pub(crate) fn said(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }

@@ -172,7 +172,7 @@ impl Core {
         })
     }
 
-    /// How many pages of a range hold the pattern.
+    /// The number of pages of a range that hold the pattern.
     pub(crate) fn patterned(&self, (start, len): (u64, u64)) -> usize {
         (start..start + len)
             .step_by(PAGE as usize)
@@ -181,7 +181,7 @@ impl Core {
     }
 }
 
-/// Whether each word of a page is its own address.
+/// Returns true if each word of a page is its own address.
 pub(crate) fn is_patterned(addr: u64, page: &[u8]) -> bool {
     let (words, _) = page.as_chunks::<8>();
     words.iter().zip((addr..).step_by(8)).all(|(word, addr)| u64::from_le_bytes(*word) == addr)

@@ -25,10 +25,10 @@ pub const PROGRAMS: &[(&str, &str)] = &[
     ("zstd", "zstd"),
 ];
 
-/// What came of starting a program.
+/// The value of a program that was started.
 ///
 /// # Panics
-/// Where it could not be started, with a line that says what to install.
+/// If it could not be started, with a line that says what to install.
 #[track_caller]
 pub fn started<T>(program: &str, result: io::Result<T>) -> T {
     result.unwrap_or_else(|error| {

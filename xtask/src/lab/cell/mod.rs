@@ -15,7 +15,7 @@ use super::machine::Machine;
 pub(crate) struct Cell {
     pub(crate) machine: Machine,
     pub(crate) scenario: &'static Scenario,
-    /// Whether it is one of those that differ in kind, which every change has to pass.
+    /// True if it is one of those that differ in kind, which every change has to pass.
     pub(crate) quick: bool,
 }
 
@@ -26,29 +26,29 @@ impl Cell {
     }
 }
 
-/// What is done and what has to come of it, on any machine that allows it.
+/// A command and the result that it must have, on any machine that allows it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
-    /// What it proves, in a few words.
+    /// The property that it proves, in a few words.
     pub(crate) shows: &'static str,
-    /// What is done first.
+    /// The preparation.
     pub(crate) before: &'static [Step],
     /// The command, for the guest's shell. `{out}` stands for where the image goes, and the map is expected in `/tmp/map`.
     pub(crate) command: &'static str,
-    /// Whether an ordinary user runs it.
+    /// True if an ordinary user runs it.
     pub(crate) user: bool,
-    /// What is done while it runs.
+    /// The action while it runs.
     pub(crate) during: &'static [Step],
-    /// Where the image goes.
+    /// The destination of the image.
     pub(crate) output: Output,
     /// The exit status.
     pub(crate) status: i32,
-    /// What it has to say on standard error or output, in any order.
+    /// Words that it has to print on standard error or output, in any order.
     pub(crate) says: &'static [&'static str],
-    /// What the image has to be.
+    /// The demands on the image.
     pub(crate) wanted: Wanted,
-    /// Whether there is RAM that cannot be read, which the image then lacks.
+    /// True if there is RAM that cannot be read, which the image then lacks.
     pub(crate) holes: bool,
 }
 
@@ -75,7 +75,7 @@ pub(crate) enum Step {
     Wait(u64),
 }
 
-/// Where an image goes.
+/// The destination of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Output {
     /// The port that ends in a file of the host.
@@ -88,7 +88,7 @@ pub(crate) enum Output {
     Nowhere,
 }
 
-/// What an image has to be.
+/// The demands on an image.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Wanted {
     /// There is none, or it is not looked at.

@@ -17,7 +17,7 @@ use crate::lab::paging::{Kernel, Leaf};
 use crate::lab::truth::{Fingerprint, Memory};
 use crate::lab::{Range, despite_the_emulator, devmem, pages, view};
 
-/// What every pattern of a run is made with.
+/// The seed of every pattern of a run.
 const SEED: u64 = 0x6d65_6d64_756d_7031;
 /// The most that the command may ever hold in memory, in KiB.
 const PEAK_LIMIT_KIB: u64 = 64 << 10;
@@ -26,7 +26,7 @@ const TRANSIENT_LIMIT: u64 = 512;
 
 /// When the truth is taken while a command runs: after so long for the first time, then after three times as long each time.
 const FIRST_SAMPLE: Duration = Duration::from_millis(40);
-/// How often the truth is taken at most while a command runs.
+/// The most times that the truth is taken while a command runs.
 const SAMPLES: usize = 5;
 
 /// One page in so many, outside the pattern, may differ: what changed and changed back between two looks. Such are the free pages that the
@@ -37,14 +37,14 @@ const FLICKER: u64 = 256;
 /// such as the kernel's.
 const FLICKER_FLOOR: u64 = 1024;
 
-/// What came of a cell.
+/// The result of a cell.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     pub(crate) cell: String,
     pub(crate) shows: &'static str,
     pub(crate) command: String,
     pub(crate) kernel: String,
-    /// What was not as it has to be; nothing when the cell passed.
+    /// The demands that were not met; none if the cell passed.
     pub(crate) failures: Vec<String>,
     pub(crate) status: i32,
     pub(crate) seconds: f64,
@@ -52,7 +52,7 @@ pub(crate) struct Outcome {
     /// Bytes of the image.
     pub(crate) image: u64,
     pub(crate) verdict: Option<Verdict>,
-    /// What the command printed.
+    /// The command's output.
     pub(crate) printed: String,
 }
 
@@ -130,7 +130,7 @@ struct Stage {
     dimms: u32,
 }
 
-/// What is known before the command runs.
+/// The facts that are known before the command runs.
 struct Before {
     ram: Vec<Range>,
     unreadable: Vec<Range>,
@@ -351,7 +351,7 @@ fn mapped(kernel: &Kernel, memory: &Memory) -> Result<Vec<(&'static str, Vec<Lea
     kernel.ranges.iter().map(|(name, range)| Ok((*name, kernel.mapped(memory, range)?))).collect()
 }
 
-/// What lies in both.
+/// The ranges that are in both.
 fn intersection(a: &[Range], b: &[Range]) -> Vec<Range> {
     let mut both: Vec<Range> = a
         .iter()

@@ -137,7 +137,7 @@ const PLACES: &[Place] = &[
     },
 ];
 
-/// What a scenario is unless it says otherwise: nothing special is done, and a whole raw image goes through the port.
+/// The defaults of a scenario: nothing special is done, and a complete raw image goes through the port.
 const PLAIN: Scenario = Scenario {
     name: "",
     shows: "",

@@ -90,7 +90,7 @@ fn is_read(memdump: &Path, pid: u32, core: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What is known of the target without any core.
+/// The facts of the target that are known without a core.
 fn judge(target: &Target, stacks: &Stacks) -> Result<()> {
     ensure!(stacks.len() >= target.threads, "{} of {} threads", stacks.len(), target.threads);
     if target.is_stripped {

@@ -48,7 +48,7 @@ pub(super) fn check(condition: &Condition, memdump: &Path, folder: &Path) -> Res
     Ok(format!("{}: {proved}", condition.name))
 }
 
-/// Where it is proved.
+/// The command, a target program and a directory for what comes of them.
 struct Bench {
     memdump: PathBuf,
     program: PathBuf,
@@ -78,7 +78,7 @@ impl Bench {
         serde_json::from_str(&done.stdout).context("what it printed")
     }
 
-    /// Whether gdb finds in the core, at each of these addresses, the address itself.
+    /// Demands that gdb finds in the core, at each of these addresses, the address itself.
     fn shows_pattern(&self, addresses: impl Iterator<Item = u64>) -> Result<()> {
         let addresses: Vec<u64> = addresses.collect();
         for (addr, word) in addresses.iter().zip(self.words(&addresses)?) {
@@ -87,7 +87,7 @@ impl Bench {
         Ok(())
     }
 
-    /// What gdb shows at these addresses.
+    /// The words that gdb shows at these addresses.
     fn words(&self, addresses: &[u64]) -> Result<Vec<u64>> {
         let mut gdb = Command::new("gdb");
         gdb.args(["-nx", "-batch"]);
@@ -324,7 +324,7 @@ impl Group {
         Ok(group)
     }
 
-    /// What was taken of its processes into a folder, by the index there.
+    /// Demands that each of its processes was dumped into a directory, as the index there says.
     fn is_taken(&self, told: &Value, folder: &Path) -> Result<()> {
         let processes = told["processes"].as_array().context("processes")?;
         ensure!(processes.len() == self.targets.len(), "{} were taken", processes.len());

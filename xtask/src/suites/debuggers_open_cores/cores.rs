@@ -43,7 +43,7 @@ pub(super) fn kernel(target: &mut Running, folder: &Path) -> Result<PathBuf> {
     Ok(core)
 }
 
-/// Where the kernel writes cores; as before when this is dropped.
+/// The file that the kernel writes cores to; as before when this is dropped.
 pub(crate) struct CorePattern(String);
 
 impl CorePattern {

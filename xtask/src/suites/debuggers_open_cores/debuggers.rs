@@ -18,7 +18,7 @@ pub(super) type Stacks = Vec<Vec<String>>;
 pub(super) struct Debugger {
     pub(super) name: &'static str,
     pub(super) stacks: fn(&Path, &Path) -> Result<Stacks>,
-    /// Whether it can open cores of 32-bit programs.
+    /// True if it can open cores of 32-bit programs.
     pub(super) opens_32_bit: bool,
 }
 

@@ -17,7 +17,7 @@ pub(super) fn check(programs: &[Program]) -> Result<Vec<String>> {
     Ok(vec![poisoned(&mut guest)?, kernel_thread(&mut guest)?, cgroup(&mut guest)?])
 }
 
-/// What the command prints as JSON, and how it ends.
+/// The command's exit status and the JSON that it prints.
 fn dump(guest: &mut Guest, arguments: &str) -> Result<(i32, Value)> {
     let done = guest.run(&format!("memdump process --json --overwrite -q {arguments}"))?;
     let told = serde_json::from_str(&done.stdout).with_context(|| done.stderr.clone())?;

@@ -17,7 +17,7 @@ use crate::lab::{despite_the_emulator, payload};
 use crate::setup;
 use crate::test::Say;
 
-/// What the targets and the programs that read cores need.
+/// Debian packages for the targets and the programs that read cores.
 const PACKAGES: &[&str] = &[
     "binutils",
     "elfutils",
@@ -52,7 +52,7 @@ pub(crate) fn run(only: &str) -> Result<()> {
 /// Compares backtraces of every target, and proves every condition; `only` names one. Says what was proved.
 ///
 /// # Errors
-/// Where a core is not made, or a program finds other threads or frames in ours than in the others.
+/// If a core is not made, or a program finds other threads or frames in ours than in the others.
 pub(crate) fn check(programs: &[Program], only: Option<&str>, say: Say) -> Result<()> {
     setup::apt(PACKAGES)?;
     let memdump = &payload::memdump(programs)?;

@@ -19,15 +19,15 @@ pub(super) struct Target {
     pub(super) name: &'static str,
     /// Its source in `xtask/targets`.
     source: &'static str,
-    /// How it is built; `$SOURCE` and `$OUT` are set. Empty where the source is run as it is.
+    /// The shell command that builds it, with `$SOURCE` and `$OUT`. Empty if the source is run as it is.
     build: &'static str,
-    /// Whether names are still in it.
+    /// True if it still has symbols.
     pub(super) is_stripped: bool,
-    /// How many threads it has at least.
+    /// The fewest threads that it has.
     pub(super) threads: usize,
     /// Functions that must be in some backtrace, innermost first; none in a stripped program.
     pub(super) calls: &'static [&'static str],
-    /// Whether SIGABRT makes the kernel dump it where it waits: Go's runtime handles the signal itself.
+    /// True if SIGABRT makes the kernel dump it while it waits: Go's runtime handles the signal itself.
     pub(super) kernel_dumps: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What becomes of an image that cannot be written: exit status 1, one line that says why, and nothing left that could pass for a
+//! Images that cannot be written: the exit status is 1, one line says why, and nothing is left that could pass for a
 //! whole image.
 
 use std::fs;
@@ -21,7 +21,7 @@ pub(super) struct Case {
     listen: &'static str,
     /// Here. It writes memdump's standard error to `said`, its status to `status`, and to `left` the names of what is in `disk`.
     script: &'static str,
-    /// What the line has to have in it.
+    /// Words that the line has to contain.
     says: &'static [&'static str],
     /// The files that are left in `disk`, the folder where the image was to go.
     left: &'static [&'static str],

@@ -15,9 +15,9 @@ const PAGE: usize = 4096;
 /// RAM: three ranges of whole pages, first address and one beyond. 96 MiB and a bit.
 const RAM: [(u64, u64); 3] =
     [(0x1000, 0x9_f000), (0x10_0000, 0x400_0000), (0x1_0000_0000, 0x1_0210_3000)];
-/// Where x86-64 maps all RAM (`Documentation/arch/x86/x86_64/mm.rst`, four levels).
+/// The address at which x86-64 maps all RAM (`Documentation/arch/x86/x86_64/mm.rst`, four levels).
 const DIRECT_MAP: u64 = 0xffff_8880_0000_0000;
-/// Where the file's segments of RAM begin; the headers lie before.
+/// The offset in the file at which the segments of RAM begin; the headers are before it.
 const DATA: u64 = 0x2000;
 
 /// Files in a folder of their own.

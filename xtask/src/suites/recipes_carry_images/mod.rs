@@ -15,7 +15,7 @@ use crate::setup;
 use crate::test::Say;
 use made_up::Memory;
 
-/// What a recipe needs on the machines.
+/// The Debian packages that the recipes call.
 const PACKAGES: &[&str] = &["age", "netcat-openbsd", "openssl", "stunnel4", "zstd"];
 
 /// A way to another machine. Each text is a script for bash; an empty one is not needed. *Here* is the machine that is dumped,
@@ -26,7 +26,7 @@ struct Recipe {
     about: &'static str,
     /// There, once.
     prepare: &'static str,
-    /// What has to be brought here from there, after that.
+    /// Files to bring here from there, after that.
     brought: &'static [&'static str],
     /// There, before `send` and until the image has arrived.
     listen: &'static str,
@@ -36,7 +36,7 @@ struct Recipe {
     ports_here: &'static [&'static str],
     /// Here. One of its lines begins with `memdump`.
     send: &'static str,
-    /// What `send` leaves here, to be carried there.
+    /// Files that `send` leaves here, to be carried there.
     carried: &'static [&'static str],
     /// There, at last.
     open: &'static str,
@@ -138,7 +138,7 @@ memdump --format lime | nc -N 127.0.0.1 "$LOCAL" && kill "$(cat stunnel.pid)""#,
 /// Runs every recipe, and what becomes of an image that cannot be written, with the command among `programs`; says what was proved.
 ///
 /// # Errors
-/// Where the page does not show these recipes; at the first that fails, or whose image is not what was in memory.
+/// If the page does not show these recipes; at the first that fails, or whose image is not what was in memory.
 pub(crate) fn check(programs: &[Program], say: Say) -> Result<()> {
     let memdump = &payload::memdump(programs)?;
     page::check()?;
