@@ -1,6 +1,6 @@
 //! What the running kernel's page tables say of its direct map, found by VMCOREINFO and kcore's segments.
 
-use memdump_image::format::Segment;
+use memdump_image::elf::Segment;
 use memdump_image::{AddressSpace, Arch, Extent, ExtentSet, PageTables, VmCoreInfo};
 
 /// The RAM among `physical` that the kernel has no mapping for at its direct-map address: guard pages,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use memdump_image::blocks::{Blocks, Found, read_block};
+use memdump_image::blocks::{Blocks, PieceContent, read_block};
 use memdump_image::{Cause, CopyError, Extent, MemoryMap, Region, is_zero};
 
 use super::matching::{Matching, Segment};
@@ -237,10 +237,10 @@ impl<'a> Pairs<'a> {
             for piece in pieces {
                 let at = (piece.extent.start() - a_start) as usize;
                 let len = piece.extent.len();
-                let old = match piece.found {
-                    Found::Bytes(from) => Some(&buffer[from..from + len as usize]),
-                    Found::Zero => None,
-                    Found::Hole(cause) => {
+                let old = match piece.content {
+                    PieceContent::Bytes(from) => Some(&buffer[from..from + len as usize]),
+                    PieceContent::Zero => None,
+                    PieceContent::Hole(cause) => {
                         found.pages(row).unread += len;
                         *found.holes.entry(cause).or_default() += len;
                         continue;

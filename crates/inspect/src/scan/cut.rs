@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use memdump_image::Extent;
-use memdump_image::blocks::{Found, Piece};
+use memdump_image::blocks::{Piece, PieceContent};
 
 use super::part::{Content, Part, Window};
 
@@ -43,7 +43,7 @@ enum What {
         own: Range<usize>,
         addr: u64,
     },
-    Other(Found),
+    Other(PieceContent),
 }
 
 impl Cut {
@@ -54,7 +54,7 @@ impl Cut {
         let content = match &self.what {
             What::Buffer { bytes, own, addr } => window(&buffer[bytes.clone()], own, *addr),
             What::Border { bytes, own, addr } => window(bytes, own, *addr),
-            What::Other(Found::Hole(cause)) => Content::Hole(*cause),
+            What::Other(PieceContent::Hole(cause)) => Content::Hole(*cause),
             What::Other(_) => Content::Zero,
         };
         Part { extent: self.extent, content }
@@ -81,9 +81,10 @@ impl Cutter {
             rest = after;
             let mut piece = first;
             // Where one piece of memory goes on in the next, so do their bytes.
-            while let (Found::Bytes(at), Some((next, after))) = (piece.found, rest.split_first())
+            while let (PieceContent::Bytes(at), Some((next, after))) =
+                (piece.content, rest.split_first())
                 && next.extent.start() == piece.extent.end()
-                && next.found == Found::Bytes(at + piece.extent.len() as usize)
+                && next.content == PieceContent::Bytes(at + piece.extent.len() as usize)
             {
                 piece.extent = piece.extent.hull(next.extent);
                 rest = after;
@@ -93,18 +94,18 @@ impl Cutter {
     }
 
     fn piece(&mut self, piece: Piece, buffer: &[u8]) {
-        let Piece { extent, found } = piece;
-        if extent.start() != self.tail.end || matches!(found, Found::Hole(_)) {
+        let Piece { extent, content } = piece;
+        if extent.start() != self.tail.end || matches!(content, PieceContent::Hole(_)) {
             self.end_stretch();
         }
-        match found {
-            Found::Hole(_) => self.cuts.push(Cut { extent, what: What::Other(found) }),
-            Found::Zero => {
+        match content {
+            PieceContent::Hole(_) => self.cuts.push(Cut { extent, what: What::Other(content) }),
+            PieceContent::Zero => {
                 let len = self.context().min(usize::try_from(extent.len()).unwrap_or(usize::MAX));
                 let zeros = vec![0; len];
                 self.memory(extent, &zeros, None);
             }
-            Found::Bytes(at) => {
+            PieceContent::Bytes(at) => {
                 let all = &buffer[at..at + extent.len() as usize];
                 self.memory(extent, all, Some(at));
             }
@@ -137,7 +138,7 @@ impl Cutter {
                     own: from as usize..to as usize,
                     addr: extent.start(),
                 },
-                None => What::Other(Found::Zero),
+                None => What::Other(PieceContent::Zero),
             };
             self.cuts.push(Cut { extent: own, what });
         }

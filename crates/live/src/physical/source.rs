@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use memdump_image::format::Segment;
+use memdump_image::elf::Segment;
 use memdump_image::{AddressSpace, Cause, Extent, ExtentSet, Facts, Hole, ReadError};
 
 use crate::machine::{Machine, page_size};
