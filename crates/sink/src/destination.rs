@@ -176,11 +176,11 @@ mod tests {
 
     #[test]
     fn a_regular_file_has_siblings() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = Destination::file(folder.path().join("image"));
+        let directory = tempfile::tempdir().unwrap();
+        let file = Destination::file(directory.path().join("image"));
         assert!(file.is_regular_file(), "it becomes one");
         let sibling = file.sibling(".sha256").unwrap();
-        assert_eq!(sibling.path(), Some(&*folder.path().join("image.sha256")));
+        assert_eq!(sibling.path(), Some(&*directory.path().join("image.sha256")));
         assert_eq!(file.file_name().as_deref(), Some("image"));
         for other in ["/dev/null", "."] {
             assert!(Destination::file(other).sibling(".sha256").is_none(), "{other}");

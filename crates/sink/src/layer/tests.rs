@@ -224,16 +224,16 @@ fn a_trailer_that_cannot_be_written_is_an_error() {
 
 #[test]
 fn a_dropped_file_is_never_success() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let names = || {
-        let mut names: Vec<_> = std::fs::read_dir(folder.path())
+        let mut names: Vec<_> = std::fs::read_dir(directory.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         names.sort();
         names
     };
-    let file = Destination::file(folder.path().join("image"));
+    let file = Destination::file(directory.path().join("image"));
     let open = || file.open(&OpenOptions::new().overwrite(true)).unwrap();
     let [hash, count, compress] = each(open);
     assert_eq!(names(), ["image.partial"]);
@@ -244,7 +244,7 @@ fn a_dropped_file_is_never_success() {
     sink.write_all(b"some").unwrap();
     drop(sink);
     assert_eq!(names(), ["image.partial"]);
-    assert_eq!(std::fs::read(folder.path().join("image.partial")).unwrap(), b"some");
+    assert_eq!(std::fs::read(directory.path().join("image.partial")).unwrap(), b"some");
 
     let mut sink = Box::new(Count::new(open()));
     sink.write_all(b"all").unwrap();
