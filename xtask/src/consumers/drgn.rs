@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::Task;
 use crate::{command, setup};
@@ -28,12 +29,7 @@ pub(crate) struct Found {
 /// # Errors
 /// If drgn does not open it, or cannot walk its tasks; with drgn's own words.
 pub(crate) fn open(image: &Path, vmlinux: &Path) -> Result<Found> {
-    let mut drgn = Command::new(setup::venv()?);
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/consumers/drgn.py");
-    drgn.arg("-I").arg(script).arg(image).arg(vmlinux);
-    let printed = command::run(&mut drgn, LIMIT)
-        .with_context(|| format!("open {} with drgn", image.display()))?;
-    serde_json::from_str(&printed).context("read what drgn found")
+    run("drgn.py", image, vmlinux).with_context(|| format!("open {} with drgn", image.display()))
 }
 
 /// The pages that drgn reads of an image, compared with a padded image of the same memory.
@@ -52,10 +48,14 @@ pub(crate) struct Pages {
 /// # Errors
 /// If drgn does not open the image; with drgn's own words.
 pub(crate) fn compare(image: &Path, padded: &Path) -> Result<Pages> {
+    run("drgn_pages.py", image, padded)
+        .with_context(|| format!("read {} with drgn", image.display()))
+}
+
+/// Runs one of the scripts here on two files; returns the JSON that it prints.
+fn run<T: DeserializeOwned>(script: &str, image: &Path, other: &Path) -> Result<T> {
     let mut drgn = Command::new(setup::venv()?);
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/consumers/drgn_pages.py");
-    drgn.arg("-I").arg(script).arg(image).arg(padded);
-    let printed = command::run(&mut drgn, LIMIT)
-        .with_context(|| format!("read {} with drgn", image.display()))?;
-    serde_json::from_str(&printed).context("read what drgn compared")
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/consumers").join(script);
+    let printed = command::run(drgn.arg("-I").arg(script).arg(image).arg(other), LIMIT)?;
+    serde_json::from_str(&printed).context("read what drgn printed")
 }

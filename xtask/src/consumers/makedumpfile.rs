@@ -24,19 +24,6 @@ pub(crate) fn put_in_order(flattened: &Path, output: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes a kdump image of an ELF one without zeros, page cache, memory of processes and free pages (`-d 31`).
-///
-/// # Errors
-/// If makedumpfile cannot be run, or does not read the image.
-pub(crate) fn leave_out(image: &Path, output: &Path) -> Result<()> {
-    setup::apt(&["makedumpfile"])?;
-    let mut makedumpfile = Command::new("makedumpfile");
-    makedumpfile.args(["-c", "-d", "31"]).arg(image).arg(output);
-    command::run(&mut makedumpfile, LIMIT)
-        .with_context(|| format!("filter {} with makedumpfile", image.display()))?;
-    Ok(())
-}
-
 /// The compression of each page.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pages {

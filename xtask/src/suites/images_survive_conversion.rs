@@ -9,7 +9,8 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use lab_guest::pattern::PAGE;
 
-use crate::consumers::{avml, makedumpfile};
+use crate::consumers::avml;
+use crate::consumers::makedumpfile::{self, How, Pages};
 use crate::lab::guest::Guest;
 use crate::lab::image::{By, Format, Image};
 use crate::lab::initramfs::Program;
@@ -25,6 +26,8 @@ const FORMATS: &[&str] = &["lime", "avml", "elf", "kdump", "kdump-zlib", "kdump-
 const ALWAYS: &str = "kdump-zlib";
 /// The options that leave pages out of an image.
 const LESS: &str = "--exclude free,zero,cache,user";
+/// The same for makedumpfile.
+const WITHOUT: How = How { pages: Pages::Zlib, level: 31, flattened: false };
 /// RAM of the guest, in MiB.
 const RAM: u64 = 512;
 
@@ -127,7 +130,7 @@ impl Tool {
         let arguments: Vec<&str> = LESS.split(' ').collect();
         let converted = self.convert(&whole, "less.kdump", &arguments)?;
         let peer = self.path("peer.kdump");
-        makedumpfile::leave_out(&whole, &peer)?;
+        makedumpfile::compress(&whole, &peer, WITHOUT)?;
         let mut proved = Vec::new();
         for (what, image) in [("taken", &taken), ("converted", &converted)] {
             let share = self.present(image)? as f64 / (RAM << 20) as f64;
