@@ -47,9 +47,9 @@ enum Task {
     Recipes,
     /// Images of a guest, opened by crash, drgn, makedumpfile, AVML and Volatility
     Opened,
-    /// Images led through every format and back, AVML's too, and one that leaves out what nobody needs
+    /// Images converted to every format and back, AVML's too, and one without the pages that debuggers do not need
     Converted,
-    /// The kernel's own dump of a guest that crashed, led through every format and opened by crash and drgn
+    /// The kernel's own dump of a guest that crashed, converted to every format and opened by crash and drgn
     Vmcore,
     /// strings, hexdump and search on a guest's image, beside the programs of the same names, and in the guest itself
     Looked,

@@ -1,4 +1,4 @@
-//! Manifests of processes: beside a core, in the folder of several files, and what `memdump verify` makes of them.
+//! Manifests of processes: beside a core, in the directory of several files, and what `memdump verify` makes of them.
 
 #[path = "support/process.rs"]
 #[allow(dead_code)]

@@ -53,7 +53,7 @@ impl Images {
         self.write(cut, &self.read(name)[..len]);
     }
 
-    /// Runs the command in the folder; what it says is one line where it fails.
+    /// Runs the command in the directory; what it says is one line where it fails.
     fn run(&self, status: i32, arguments: &[&str]) -> Output {
         let output = memdump().current_dir(self.0.path()).args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(status), "{arguments:?}: {}", said(&output));

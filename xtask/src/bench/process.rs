@@ -31,7 +31,7 @@ struct Kind {
     about: &'static str,
     /// The least that a core has to hold of it, in MiB.
     resident: u32,
-    /// Its cores go to a disk: a folder of the build.
+    /// Its cores go to a disk: a directory of the build.
     to_disk: bool,
 }
 

@@ -1,5 +1,5 @@
-//! Debian's crash on ELF and kdump images. Its version is older than the newer kernels, on which it gives up whoever wrote the image: that
-//! is an outcome and no error.
+//! Debian's crash on ELF and kdump images. Its version is older than the newer kernels, on which it gives up whichever program wrote the
+//! image: that is an outcome, not an error.
 
 use std::fs;
 use std::path::{Path, absolute};
@@ -46,14 +46,14 @@ pub(crate) struct Session {
 /// If crash cannot be run, does not end, or opens the image and then prints what is not understood.
 pub(crate) fn open(image: &Path, vmlinux: &Path) -> Result<Outcome> {
     setup::apt(&["crash"])?;
-    let folder = tempfile::tempdir().context("create a folder for what crash prints")?;
+    let folder = tempfile::tempdir().context("create a directory for what crash prints")?;
     fs::write(
         folder.path().join("commands"),
         "sys > sys\nps > ps\nmod > mod\nbt 0 > bt\nbt -p > panic\nquit\n",
     )?;
     let mut crash = Command::new("crash");
     crash.args(["-s", "-i", "commands"]).arg(absolute(vmlinux)?).arg(absolute(image)?);
-    // The home folder may hold commands of the user's own.
+    // The home directory may hold commands of the user's own.
     crash.current_dir(&folder).env("HOME", folder.path());
     let done = command::finish(&mut crash, LIMIT)
         .with_context(|| format!("open {} with crash", image.display()))?;

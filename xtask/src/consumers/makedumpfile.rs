@@ -1,5 +1,5 @@
-//! makedumpfile, on kdump images: it puts flattened ones in order, splits them and puts the parts together again, and leaves out of
-//! an image what nobody needs.
+//! makedumpfile, on kdump images: it puts flattened ones in order, splits them and puts the parts together again, and makes images
+//! without the pages that debuggers do not need.
 
 use std::path::Path;
 use std::process::Command;
@@ -65,7 +65,7 @@ pub(crate) fn compress(image: &Path, output: &Path, how: How) -> Result<u64> {
     left_out(&printed).with_context(|| format!("understand what makedumpfile printed: {printed}"))
 }
 
-/// From lines like `    Free pages              : 0x000000000000b42b`. Zeros are not counted, of which the image has one page for all.
+/// From lines like `    Free pages              : 0x000000000000b42b`. Zeros are not counted: the image has one page for all of them.
 fn left_out(printed: &str) -> Option<u64> {
     let uses =
         ["Non-private cache pages", "Private cache pages", "User process data pages", "Free pages"];

@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// Its own script cannot be used, see [`setup::venv`]. A name has to stand where Python's `-c` would be taken for an option.
 const VOLATILITY: &str = "import sys, volatility3.cli; sys.argv[0] = 'vol'; volatility3.cli.main()";
 
-/// The symbol files' folder: `$MEMDUMP_VOLATILITY_SYMBOLS`, or the symbols folder beside the checkout.
+/// The symbol files' directory: `$MEMDUMP_VOLATILITY_SYMBOLS`, or the symbols directory beside the checkout.
 #[derive(Clone, Debug)]
 pub(crate) struct Symbols {
     folder: PathBuf,
@@ -30,7 +30,7 @@ impl Symbols {
     pub(crate) const ADVICE: &str = "put RELEASE.json.xz, made with dwarf2json from the kernel's vmlinux, \
                                      into a folder and name it in MEMDUMP_VOLATILITY_SYMBOLS";
 
-    /// The folder, where it is there and has a file for this release of the kernel.
+    /// The directory, where it is there and has a file for this release of the kernel.
     ///
     /// # Errors
     /// If a directory was named that cannot be read.

@@ -57,7 +57,7 @@ pub(crate) fn run(seconds: u64, only: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// Builds the targets and returns the folder that everything of fuzzing is in.
+/// Builds the targets and returns the directory that everything of fuzzing is in.
 fn build() -> Result<PathBuf> {
     let is_there = Command::new("c++").arg("--version").stdout(Stdio::null()).status().is_ok();
     if !is_there {

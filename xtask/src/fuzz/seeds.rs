@@ -12,7 +12,7 @@ use laid_out::{
 const VMCOREINFO: &[u8] =
     b"OSRELEASE=6.1.0\nPAGESIZE=4096\nSYMBOL(_stext)=ffffffff81000000\nNUMBER(phys_base)=-4096\n";
 
-/// Writes the seeds of a target into a folder.
+/// Writes the seeds of a target into a directory.
 ///
 /// # Errors
 /// When a file cannot be written.

@@ -117,7 +117,7 @@ pub(crate) struct Knowledge<'a> {
     pub(crate) seed: u64,
 }
 
-/// Compares an image of physical memory, of which only the first `limit` bytes of RAM were wanted.
+/// Compares an image of physical memory that was to have only the first `limit` bytes of RAM.
 pub(crate) fn physical(known: &Knowledge, image: &Image, limit: u64) -> Result<Verdict> {
     let mut verdict = Verdict::default();
     let mut left = limit;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-/// Writes `bytes` at the physical address `address`. The guest stands still meanwhile.
+/// Writes `bytes` at the physical address `address`. The guest is paused meanwhile.
 pub(super) fn write_physical(socket: &Path, address: u64, bytes: &[u8]) -> Result<()> {
     let stream = UnixStream::connect(socket).context("connect to QEMU's gdb stub")?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;

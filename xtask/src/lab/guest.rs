@@ -289,7 +289,7 @@ impl Guest {
         seen
     }
 
-    /// The folder with the files that are the guest's memory, each called as its backend.
+    /// The directory with the files that are the guest's memory, each called as its backend.
     pub(super) fn memory_folder(&self) -> &Path {
         self.folder.path()
     }

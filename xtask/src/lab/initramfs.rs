@@ -85,7 +85,7 @@ impl Archive {
         self.align();
     }
 
-    /// The folders that lead to a file. One that is there already is taken again without harm.
+    /// The directories that lead to a file. One that is there already is taken again without harm.
     fn add_folders(&mut self, path: &str) {
         for (end, _) in path.match_indices('/') {
             self.add(&path[..end], DIRECTORY, &[]);

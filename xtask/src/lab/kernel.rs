@@ -121,7 +121,7 @@ fn modules(tree: &Path) -> Result<Vec<PathBuf>> {
     Ok(wanted)
 }
 
-/// Gathers the modules of a folder by name.
+/// Gathers the modules of a directory by name.
 fn collect(folder: &Path, found: &mut HashMap<String, PathBuf>) -> Result<()> {
     for entry in fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))? {
         let path = entry?.path();

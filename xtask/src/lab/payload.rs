@@ -12,7 +12,7 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Builds both and says where they go.
 pub(crate) fn build() -> Result<Vec<Program>> {
-    // A folder of its own: these flags would make cargo build everything else anew.
+    // A directory of its own: these flags would make cargo build everything else anew.
     let target = target_folder().join("static");
     let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args([
@@ -49,7 +49,7 @@ pub(crate) fn target_folder() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
 }
 
-/// The workspace's folder.
+/// The workspace's directory.
 pub(crate) fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
 }

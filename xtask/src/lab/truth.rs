@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::guest::Guest;
 use super::{Range, pages};
 
-/// Bytes that are looked at in one go.
+/// The number of bytes that are read in one go.
 pub(crate) const BLOCK: u64 = 1 << 20;
 
 /// The guest's physical memory as it is while the guest is stopped.

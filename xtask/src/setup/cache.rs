@@ -1,4 +1,4 @@
-//! The cache folder: what was fetched or built once. Everything in it can be deleted at any time that no task runs.
+//! The cache directory: what was fetched or built once. Everything in it can be deleted at any time that no task runs.
 
 use std::env;
 use std::fs::{self, File};
@@ -11,7 +11,7 @@ pub(crate) fn cache_dir() -> Result<PathBuf> {
     let folder = match env::var_os("MEMDUMP_LAB_CACHE") {
         Some(folder) => PathBuf::from(folder),
         None => env::home_dir()
-            .context("there is no home folder: set MEMDUMP_LAB_CACHE")?
+            .context("there is no home directory: set MEMDUMP_LAB_CACHE")?
             .join(".cache/memdump-lab"),
     };
     fs::create_dir_all(&folder)
@@ -19,9 +19,9 @@ pub(crate) fn cache_dir() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// The folder `name` of the cache, made by `make` where it is not there. The name carries the versions, so what is there is never
+/// The directory `name` of the cache, made by `make` where it is not there. The name carries the versions, so what is there is never
 /// out of date; it is made beside and renamed, so it is whole, and a run that was killed in the middle leaves only what the next
-/// run throws away. A second process that wants the same folder waits.
+/// run throws away. A second process that wants the same directory waits.
 pub(super) fn once(name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     once_in(&cache_dir()?, name, make)
 }
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn what_failed_in_the_middle_is_made_anew_and_what_is_whole_is_kept() {
-        let cache = tempfile::tempdir().expect("a folder");
+        let cache = tempfile::tempdir().expect("a directory");
         let make = |content: &'static str| {
             move |folder: &Path| Ok(fs::write(folder.join("file"), content)?)
         };

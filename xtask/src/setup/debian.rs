@@ -48,7 +48,7 @@ pub(crate) fn programs_of_tests() -> Result<()> {
     apt(&packages)
 }
 
-/// Unpacks a package into the cache, without installing it; returns the folder that stands for `/`.
+/// Unpacks a package into the cache, without installing it; returns the directory that stands for `/`.
 ///
 /// # Errors
 /// On a system without apt, and where the package cannot be had or unpacked.
@@ -58,7 +58,7 @@ pub(crate) fn deb(package: &str) -> Result<PathBuf> {
     })
 }
 
-/// Unpacks one file of a package into the cache. `path` is without the leading `/`. For packages of which the rest is large.
+/// Unpacks one file of a package into the cache. `path` is without the leading `/`. For packages that are large otherwise.
 ///
 /// # Errors
 /// As [`deb`], and where the package has no such file.
@@ -79,7 +79,7 @@ pub(crate) fn deb_exists(package: &str) -> bool {
     version(package).is_ok()
 }
 
-/// Has `extract` unpack an archive into a folder of the cache that is named with the package's version.
+/// Has `extract` unpack an archive into a directory of the cache that is named with the package's version.
 fn unpack(
     package: &str,
     suffix: &str,

@@ -1,6 +1,6 @@
 //! Brings what the laboratory needs onto this machine: Debian packages, and programs from the registries of Rust, Python and Go.
 //! Each is announced in one line, with the way to do it by hand, before it is fetched. What can be kept apart from the system is
-//! unpacked into one cache folder; only what has to be installed is installed. Not part of what ships.
+//! unpacked into one cache directory; only what has to be installed is installed. Not part of what ships.
 
 mod cache;
 mod debian;

@@ -15,7 +15,7 @@ const LIMIT: Duration = Duration::from_secs(900);
 const PACKAGES: &[&str] = &["drgn==0.3.0", "volatility3==2.28.2", "pefile==2024.8.26"];
 
 /// The Python interpreter that has drgn and Volatility 3. Call these as modules (`-m`): the scripts that pip made know only the
-/// folder where they were made, which has been renamed since.
+/// directory where they were made, which has been renamed since.
 ///
 /// # Errors
 /// If there is no Python, or a package cannot be had.

@@ -1,5 +1,5 @@
 //! Conversions of real images, by the command on this machine: the hypervisor's own dump through every format and back, AVML's images
-//! and ours through each other's hands, and an image that leaves out what nobody needs.
+//! and ours read by each other, and an image without the pages that debuggers do not need.
 //!
 //! Not about images that the guest itself wrote: those are opened in `consumers_open_images`.
 
@@ -122,8 +122,8 @@ impl Tool {
         Ok(proved)
     }
 
-    /// A kdump without what nobody needs is small, and has all that debuggers look for: taken so, and made of a whole image, of
-    /// which makedumpfile makes the same.
+    /// A kdump without the pages that debuggers do not need is small, and has all that they look for, whether the guest dumps it or
+    /// it is made of a complete image. makedumpfile makes the same of that image.
     fn with_less(&self, guest: &mut Guest) -> Result<Vec<String>> {
         let taken = guest.acquire_with("less", &format!("{LESS} --format kdump"))?;
         let whole = guest.acquire(Format::Elf.name())?;
@@ -155,7 +155,7 @@ impl Tool {
         Ok(proved)
     }
 
-    /// A LiME image that is taken without what nobody needs is as small, and has as much.
+    /// A LiME image of the guest without those pages is as small, and has as much.
     fn with_less_of_lime(&self, guest: &mut Guest) -> Result<String> {
         let taken = guest.acquire_with("less.lime", &format!("{LESS} --format lime"))?;
         let share = fs::metadata(&taken)?.len() as f64 / (RAM << 20) as f64;

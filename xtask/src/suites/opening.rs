@@ -19,7 +19,7 @@ pub(crate) fn with_drgn(guest: &mut Guest, what: &str, image: &Path) -> Result<S
     ))
 }
 
-/// crash opens what it is new enough for: 8.0 gives up on Linux 6.12 whoever wrote the image.
+/// crash opens images of kernels that it is new enough for: 8.0 gives up on Linux 6.12, whichever program wrote the image.
 pub(crate) fn with_crash(guest: &mut Guest, what: &str, image: &Path) -> Result<String> {
     let release = guest.release.clone();
     match crash::open(image, &consumers::vmlinux(&release)?)? {

@@ -82,16 +82,16 @@ pub(crate) enum Output {
     Port,
     /// The guest's disk.
     Disk,
-    /// It is the hypervisor's own dump that is looked at, taken when the command has ended.
+    /// The image to check is the hypervisor's own dump, taken when the command has ended.
     Hypervisor,
-    /// Nowhere that is looked at.
+    /// Nowhere that is checked.
     Nowhere,
 }
 
 /// The demands on an image.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Wanted {
-    /// There is none, or it is not looked at.
+    /// There is none, or it is not checked.
     Nothing,
     /// All RAM, or so many bytes of it.
     Physical { format: Format, limit: Option<u64> },

@@ -79,7 +79,7 @@ pub(super) fn check(target: &Target, memdump: &Path, folder: &Path) -> Result<St
     ))
 }
 
-/// memdump reads all of a core, whoever wrote it, and finds whose it is.
+/// memdump reads all of a core, whichever program wrote it, and finds the process that it is of.
 fn is_read(memdump: &Path, pid: u32, core: &Path) -> Result<()> {
     let mut info = Command::new(memdump);
     let said = command::run(info.args(["info", "--scan", "--json"]).arg(core), LIMIT)?;

@@ -245,7 +245,7 @@ fn swapped(bench: &Bench) -> Result<String> {
 
 fn other_user(bench: &Bench) -> Result<String> {
     let target = bench.start("plain")?;
-    let folder = bench.program.parent().context("a folder")?;
+    let folder = bench.program.parent().context("a directory")?;
     fs::set_permissions(folder, Permissions::from_mode(0o755))?;
     // The workspace may be where nobody may not look, such as root's home.
     let memdump = folder.join("memdump");

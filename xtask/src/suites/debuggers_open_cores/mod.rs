@@ -57,7 +57,7 @@ pub(crate) fn check(programs: &[Program], only: Option<&str>, say: Say) -> Resul
     setup::apt(PACKAGES)?;
     let memdump = &payload::memdump(programs)?;
     // The kernel takes a path of at most 127 bytes for its cores: `scratch` may be deeper.
-    let folder = tempfile::tempdir().context("create a folder for cores")?;
+    let folder = tempfile::tempdir().context("create a directory for cores")?;
     for target in targets::TARGETS {
         if only.is_none_or(|only| only == target.name) {
             say(backtraces::check(target, memdump, folder.path())

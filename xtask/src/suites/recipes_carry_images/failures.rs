@@ -23,7 +23,7 @@ pub(super) struct Case {
     script: &'static str,
     /// Words that the line has to contain.
     says: &'static [&'static str],
-    /// The files that are left in `disk`, the folder where the image was to go.
+    /// The files that are left in `disk`, the directory where the image was to go.
     left: &'static [&'static str],
 }
 

@@ -20,7 +20,7 @@ const DIRECT_MAP: u64 = 0xffff_8880_0000_0000;
 /// The offset in the file at which the segments of RAM begin; the headers are before it.
 const DATA: u64 = 0x2000;
 
-/// Files in a folder of their own.
+/// Files in a directory of their own.
 #[derive(Debug)]
 pub(super) struct Memory {
     folder: TempDir,
@@ -32,7 +32,7 @@ pub(super) struct Memory {
 impl Memory {
     /// Fills it with noise and writes the files.
     pub(super) fn make_up() -> Result<Self> {
-        let folder = tempfile::tempdir().context("create a folder for made-up memory")?;
+        let folder = tempfile::tempdir().context("create a directory for made-up memory")?;
         let kcore = File::create(folder.path().join("kcore")).context("create kcore")?;
         let image = folder.path().join("expected.lime");
         let mut lime = BufWriter::new(File::create(&image)?);

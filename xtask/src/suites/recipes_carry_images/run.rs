@@ -1,4 +1,4 @@
-//! Runs a recipe: the two machines are two folders of this one, with nothing in common but what the recipe carries over.
+//! Runs a recipe: the two machines are two directories of this one, with nothing in common but what the recipe carries over.
 
 use std::fs;
 use std::net::TcpListener;
@@ -68,7 +68,7 @@ pub(super) fn free_port() -> Result<u16> {
     Ok(listener.local_addr()?.port())
 }
 
-/// A folder that stands for a machine.
+/// A directory that stands for a machine.
 pub(super) struct Place {
     pub(super) folder: TempDir,
     environment: Vec<(String, String)>,
