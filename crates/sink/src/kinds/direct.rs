@@ -250,7 +250,7 @@ mod tests {
             .args(["--bytes", "--noheadings", "--output", "RES"])
             .arg(file.path())
             .output()
-            .unwrap();
+            .expect("fincore, of the Debian package util-linux-extra");
         let resident: u64 = String::from_utf8(resident.stdout).unwrap().trim().parse().unwrap();
         assert!(resident <= 64 << 10, "{resident} bytes of the image are cached");
     }
