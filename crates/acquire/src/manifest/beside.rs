@@ -14,17 +14,17 @@ use super::{
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::kit::Packed;
 
-/// The end of a manifest's name, after that of the image.
+/// The suffix that a manifest's name adds to that of the image.
 const SUFFIX: &str = ".manifest.json";
 const CHECKSUM_SUFFIX: &str = ".sha256";
 
-/// The manifest that is wanted of an image, and what it says of the case.
+/// The options for the manifest of an image.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ManifestOptions {
     /// The place of the manifest.
     pub place: Place,
-    /// The program that takes the image, and its version.
+    /// The program that writes the image, and its version.
     pub tool: String,
     /// The command line as it is to be recorded. It must hold no secret.
     pub command: Vec<String>,
@@ -35,12 +35,12 @@ pub struct ManifestOptions {
 /// The place of a manifest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Place {
-    /// There is none, and nothing is hashed.
+    /// No manifest. Nothing is hashed.
     #[default]
     None,
-    /// Beside an image that is a file, as `IMAGE.manifest.json`, with `IMAGE.sha256`; none for any other image.
+    /// Beside an image that is a file: `IMAGE.manifest.json` and `IMAGE.sha256`. Any other image gets no manifest.
     Beside,
-    /// A file of that name; and `IMAGE.sha256` beside an image that is a file.
+    /// A file of that name. If the image is a file, `IMAGE.sha256` is written beside it.
     File(PathBuf),
 }
 
@@ -56,23 +56,23 @@ impl Default for ManifestOptions {
 }
 
 impl ManifestOptions {
-    /// Beside each image that is a file.
+    /// Options for a manifest beside each image that is a file.
     pub fn beside() -> Self {
         Self { place: Place::Beside, ..Self::default() }
     }
 }
 
-/// The files beside an image, opened before anything is read. Dropping it leaves nothing.
+/// The files beside an image, opened before anything is read. If it is dropped, no file remains.
 pub(crate) struct Beside {
     manifest: Box<dyn Sink>,
-    /// For `sha256sum -c`; none where the image has no name.
+    /// The file for `sha256sum -c`. `None` if the image has no file name.
     checksum: Option<Box<dyn Sink>>,
     tool: String,
     command: Vec<String>,
     case: Case,
 }
 
-/// What was written, for the manifest.
+/// The facts about a finished image that its manifest records.
 pub(crate) struct Written<'a> {
     pub(crate) origin: &'a Origin,
     pub(crate) times: &'a Times,
@@ -84,7 +84,7 @@ pub(crate) struct Written<'a> {
     pub(crate) kit: Option<Packed>,
 }
 
-/// Whose memory it is.
+/// The origin of the memory.
 pub(crate) struct Origin {
     pub(crate) source: String,
     pub(crate) space: Space,
@@ -110,13 +110,13 @@ pub(crate) struct Times {
 }
 
 impl Times {
-    /// The copy begins.
+    /// The time of a copy that begins now.
     pub(crate) fn begin() -> Self {
         let now = Moment::now();
         Self { start: now, end: now }
     }
 
-    /// The copy is over.
+    /// Sets the end of the copy to now.
     pub(crate) fn end(&mut self) {
         self.end = Moment::now();
     }
@@ -137,7 +137,7 @@ impl Times {
 }
 
 impl Beside {
-    /// Opens what is wanted beside an image.
+    /// Opens the manifest and the checksum file that the options ask for.
     pub(crate) fn open(
         options: &ManifestOptions,
         image: &Destination,
@@ -188,7 +188,7 @@ impl Beside {
         })
     }
 
-    /// Writes both, after the image was.
+    /// Writes the manifest and the checksum file, after the image.
     pub(crate) fn write(self, written: Written<'_>) -> Result<()> {
         let mut sums = String::new();
         let mut add = |name: &str, digest: &Option<String>| {
@@ -233,7 +233,7 @@ impl Beside {
     }
 }
 
-/// Refuses to write an image without a manifest where one of the image before would then describe the new one.
+/// Refuses to overwrite an image without a new manifest if the old manifest would remain and describe the wrong image.
 fn none_left(image: &Destination, overwrite: bool) -> Result<()> {
     let old = image.sibling(SUFFIX);
     let old = old.as_ref().and_then(Destination::path);
@@ -249,7 +249,7 @@ fn none_left(image: &Destination, overwrite: bool) -> Result<()> {
     }
 }
 
-/// The path of the manifest that stands beside an image where nothing else is said.
+/// The default path of an image's manifest, which is beside the image.
 pub fn default_path(image: &Path) -> PathBuf {
     let mut name = image.as_os_str().to_owned();
     name.push(SUFFIX);
@@ -261,12 +261,12 @@ pub fn is_manifest(path: &Path) -> bool {
     path.to_str().is_some_and(|path| path.ends_with(SUFFIX))
 }
 
-/// The image of a manifest that stands beside it.
+/// The path of the image that a manifest lies beside. `None` if the name is not that of a manifest.
 pub fn image_of(manifest: &Path) -> Option<PathBuf> {
     Some(manifest.to_str()?.strip_suffix(SUFFIX)?.into())
 }
 
-/// A line for `sha256sum -c`, which wants names with an escape marked.
+/// A line for `sha256sum -c`. If a name has escapes, the line begins with a backslash.
 fn sum(digest: &str, name: &str) -> String {
     let escaped = name.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r");
     let mark = if escaped == name { "" } else { "\\" };

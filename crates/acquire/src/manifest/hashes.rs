@@ -1,4 +1,4 @@
-//! Hashes of regions, taken while they are copied.
+//! Hashes of regions, computed while the regions are copied.
 
 use std::collections::BTreeMap;
 
@@ -7,21 +7,21 @@ use memdump_image::{Chunk, Content, Extent, MemoryMap};
 
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
-/// Hashes each region of a map by the chunks that come of it; what does not come, and holes, count as zeros.
+/// A hasher of each region of a map, fed with the chunks of a copy. Holes, and memory that no chunk covers, count as zeros.
 pub struct RegionHasher {
     map: MemoryMap,
-    /// Regions that were begun, by their starts.
+    /// The regions that were begun, by their start addresses: the hasher, and the address that it has reached.
     open: BTreeMap<u64, (blake3::Hasher, u64)>,
     done: BTreeMap<u64, blake3::Hash>,
 }
 
 impl RegionHasher {
-    /// For the regions of `map`.
+    /// A hasher of the regions of `map`.
     pub fn new(map: MemoryMap) -> Self {
         Self { map, open: BTreeMap::new(), done: BTreeMap::new() }
     }
 
-    /// The next chunk; those of one region come in the order of addresses.
+    /// Adds the next chunk. The chunks of one region must come in address order.
     pub fn chunk(&mut self, chunk: &Chunk<'_>) {
         let Some(region) = self.map.find(chunk.addr) else { return };
         let (start, end) = (region.extent.start(), region.extent.end());
@@ -39,7 +39,7 @@ impl RegionHasher {
         }
     }
 
-    /// The regions with their hashes. Of a copy that was `cut` short, what was not reached is no part.
+    /// Returns the regions with their hashes. If the copy was `cut` short, memory that it did not reach is left out.
     pub fn finish(mut self, cut: bool) -> Vec<RegionRecord> {
         let mut records = Vec::with_capacity(self.map.regions().len());
         for region in self.map.regions() {

@@ -1,7 +1,7 @@
-//! What is kept of how an image came to be, beside it: who, when, from where, what is in it and what is not, and hashes that
-//! prove that it has not changed since.
+//! The record of how an image was made, kept beside it: the examiner, the time, the source, the regions, the missing memory,
+//! and hashes that prove that the image has not changed since.
 //!
-//! The layout is JSON, as `docs/manifest.schema.json` says. Not the image itself, and not how it is written to a file.
+//! The layout is JSON, described by `docs/manifest.schema.json`. The image itself is not here, nor is the code that writes it.
 
 mod beside;
 mod hashes;
@@ -18,7 +18,7 @@ pub use verify::{Mismatch, Verified, hash_regions, verify};
 
 use memdump_image::{Cause, Hole, Region, Summary};
 
-/// The version of the layout.
+/// The current version of the layout.
 pub const VERSION: u32 = 1;
 
 /// A manifest.
@@ -28,56 +28,56 @@ pub struct Manifest {
     pub manifest: u32,
     /// The program that wrote the image, and its version.
     pub tool: String,
-    /// Its command line.
+    /// The command line of that program.
     pub command: Vec<String>,
-    /// What its user said of it.
+    /// The case that the user named.
     #[serde(default, skip_serializing_if = "Case::is_empty")]
     pub case: Case,
-    /// The machine that it ran on.
+    /// The machine that the memory belongs to.
     pub machine: Machine,
-    /// Where the memory was read.
+    /// The source of the memory: a path, or a process.
     pub source: String,
-    /// Whose addresses these are: `physical`, `kernel`, `process N`.
+    /// The address space: `physical`, `kernel` or `process N`.
     pub space: String,
-    /// When it was read.
+    /// The time of the copy.
     pub time: Time,
-    /// The process, where the memory is one's.
+    /// The process, if the memory is that of a process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<ProcessRecord>,
     /// The image file.
     pub image: ImageFile,
-    /// What the image has, in the order of addresses.
+    /// The regions in the image, in address order.
     pub regions: Vec<RegionRecord>,
-    /// What of it has no content, and why.
+    /// The memory without content, with the reasons.
     pub holes: Vec<HoleRecord>,
-    /// Holes beyond those that are listed.
+    /// The number of holes that are not listed.
     pub unlisted_holes: u64,
-    /// When each part was read.
+    /// The time at which each part was read.
     pub timeline: Vec<BlockTime>,
-    /// How much had changed when a part was read once more.
+    /// The result of reading a sample of pages again after the copy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub second_look: Option<SecondLook>,
-    /// Files that were taken with it.
+    /// The analysis kit that was written with the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kit: Option<Kit>,
 }
 
-/// What a case is called.
+/// The case that an image belongs to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Case {
-    /// Its number.
+    /// The case number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<String>,
-    /// Who took the image.
+    /// The examiner, who made the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub examiner: Option<String>,
-    /// Anything else.
+    /// Free-form notes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
 
 impl Case {
-    /// Whether nothing was said.
+    /// Returns true if no part of the case is set.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -98,48 +98,48 @@ pub struct Machine {
     pub boot_id: Option<String>,
 }
 
-/// Two clocks: the calendar, which may be set meanwhile, and the time since boot.
+/// The time of a copy by two clocks: the calendar, which may be set meanwhile, and the time since boot.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Time {
-    /// RFC 3339, UTC.
+    /// The start of the copy: RFC 3339, UTC.
     pub start: String,
-    /// RFC 3339, UTC.
+    /// The end of the copy: RFC 3339, UTC.
     pub end: String,
-    /// Seconds since boot, sleep included.
+    /// The start of the copy, in seconds since boot, sleep included.
     pub start_since_boot: f64,
-    /// Seconds since boot, sleep included.
+    /// The end of the copy, in seconds since boot, sleep included.
     pub end_since_boot: f64,
 }
 
-/// A process, and what it had to bear.
+/// A process, and how it was paused.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ProcessRecord {
-    /// Its number.
+    /// The process ID.
     pub pid: u32,
-    /// `comm`.
+    /// The `comm` of the process.
     pub name: String,
-    /// How it was kept from changing its memory: `stop`, `snapshot`, `none`.
+    /// The way in which it was paused: `stop`, `snapshot` or `none`.
     pub pause: String,
-    /// For how long it stood still.
+    /// The length of the pause, in seconds.
     pub pause_seconds: f64,
 }
 
-/// The file of an image, or the files.
+/// The file or files of an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageFile {
-    /// Its name, without folders; that of the folder where there are several files.
+    /// The file name without directories. If there are several files, the name of their directory.
     pub name: String,
-    /// Its format; `split` where each range of addresses has a file of its own.
+    /// The format; `split` if each address range has its own file.
     pub format: String,
-    /// What it is compressed with as a whole.
+    /// The compression of the whole file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<String>,
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// SHA-256 of the file, hexadecimal; none of several files, nor of one that is nearly all gaps.
+    /// The SHA-256 of the file, in hexadecimal. Absent if there are several files, or if the file is nearly all gaps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
-    /// Where there are several, each of them.
+    /// The individual files, if there are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileRecord>,
 }
@@ -147,34 +147,35 @@ pub struct ImageFile {
 /// A file that belongs to the image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRecord {
-    /// Its name, without folders.
+    /// The file name without directories.
     pub name: String,
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// SHA-256, hexadecimal; none of a file that is nearly all gaps.
+    /// The SHA-256, in hexadecimal. Absent if the file is nearly all gaps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
 }
 
-/// A region.
+/// A region of the image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegionRecord {
-    /// Its first address.
+    /// The first address.
     pub start: u64,
-    /// The first beyond it.
+    /// The end address (exclusive).
     pub end: u64,
-    /// What it is used for.
+    /// The kind of the region: what the memory is used for.
     pub kind: String,
-    /// Its name.
+    /// The name of the region.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub label: String,
-    /// BLAKE3 of its bytes, hexadecimal; what has no content counts as zeros. None where nearly all of it was never touched.
+    /// The BLAKE3 of the region's bytes, in hexadecimal; memory without content counts as zeros. Absent if nearly all of the
+    /// region is unpopulated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blake3: Option<String>,
 }
 
 impl RegionRecord {
-    /// A region without a hash.
+    /// The record of a region without a hash.
     pub fn unhashed(region: &Region) -> Self {
         Self::new(region, None)
     }
@@ -193,11 +194,11 @@ impl RegionRecord {
 /// Memory without content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HoleRecord {
-    /// Its first address.
+    /// The first address.
     pub start: u64,
-    /// The first beyond it.
+    /// The end address (exclusive).
     pub end: u64,
-    /// Why: a word of [`Cause::name`].
+    /// The cause: a word of [`Cause::name`].
     pub cause: String,
 }
 
@@ -208,16 +209,16 @@ impl From<&Hole> for HoleRecord {
     }
 }
 
-/// When a part was read, in seconds from the start of the copy.
+/// The time at which a part was read, in seconds from the start of the copy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BlockTime {
-    /// Its first address.
+    /// The first address.
     pub start: u64,
-    /// The first beyond it.
+    /// The end address (exclusive).
     pub end: u64,
-    /// When reading it began.
+    /// The time at which reading began.
     pub from: f64,
-    /// When reading it ended.
+    /// The time at which reading ended.
     pub to: f64,
 }
 
@@ -237,37 +238,37 @@ pub fn timeline(summary: &Summary) -> Vec<BlockTime> {
 pub struct Kit {
     /// The archive.
     pub archive: FileRecord,
-    /// What is in it, and what could not be had.
+    /// The files in the archive, and those that could not be read.
     pub files: Vec<KitFile>,
 }
 
-/// A file of the analysis kit: one that is there has a size and a SHA-256, any other says why not.
+/// A file of the analysis kit: either its size and SHA-256, or the reason why it is missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KitFile {
-    /// Its name in the archive.
+    /// The name in the archive.
     pub name: String,
-    /// Bytes.
+    /// The size in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
-    /// SHA-256, hexadecimal.
+    /// The SHA-256, in hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
-    /// Why it is not in the archive.
+    /// The reason why it is not in the archive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<String>,
-    /// What its reader should know.
+    /// A note for the reader of the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
 
 impl Manifest {
-    /// More than the manifest of any machine; a longer file is none.
+    /// The longest manifest that is read, in bytes. The manifest of any machine is shorter.
     pub const MAX_LEN: u64 = 256 << 20;
 
     /// Reads a manifest.
     ///
     /// # Errors
-    /// When it is none, or of another version.
+    /// An error if the text is not a manifest, or has another version.
     pub fn parse(text: &[u8]) -> Result<Self, String> {
         let manifest: Self = serde_json::from_slice(text).map_err(|error| error.to_string())?;
         match manifest.manifest {
@@ -276,7 +277,7 @@ impl Manifest {
         }
     }
 
-    /// It as JSON, a line for each part that is long.
+    /// Returns the manifest as indented JSON.
     pub fn to_json(&self) -> String {
         // Maps with string keys and plain values: this cannot fail.
         let mut json = serde_json::to_string_pretty(self).unwrap_or_default();

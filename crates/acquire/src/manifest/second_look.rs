@@ -1,40 +1,40 @@
-//! How far the memory changed while it was copied: some pages are read once more at the end.
+//! An estimate of how much memory changed while it was copied: a sample of pages is read again at the end.
 
 use serde::{Deserialize, Serialize};
 
 use memdump_image::{AddressSpace, Chunk, Content};
 
-/// Pages that are looked at again at most.
+/// The largest number of pages in a sample.
 const MAX_PAGES: usize = 1 << 20;
 
-/// What looking again has shown.
+/// The result of reading a sample of pages again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecondLook {
-    /// Pages that were read again.
+    /// The number of pages that were read again.
     pub pages: u64,
-    /// Of them, those that were different.
+    /// The number of these pages that had changed.
     pub changed: u64,
-    /// Of them, those that could not be read any more.
+    /// The number of these pages that could not be read again.
     pub unreadable: u64,
 }
 
-/// Remembers a random part of the pages that are copied.
+/// A random sample of the pages that are copied.
 pub struct Sampler {
     page_size: u64,
-    /// A page is one of the sample when its number, mixed, lies below this.
+    /// The bound for the sample: a page is in it if its mixed page number is not above this.
     below: u64,
     seed: u64,
     pages: Vec<(u64, [u8; 8])>,
 }
 
 impl Sampler {
-    /// Takes about `percent` of all pages, at most 100; `seed` says which.
+    /// A sample of about `percent` (0 to 100) of all pages. `seed` decides which pages those are.
     pub fn new(percent: f64, page_size: u64, seed: u64) -> Self {
         let below = (percent.clamp(0.0, 100.0) / 100.0 * u64::MAX as f64) as u64;
         Self { page_size, below, seed, pages: Vec::new() }
     }
 
-    /// A chunk of the copy.
+    /// Adds the pages of a chunk of the copy to the sample.
     pub fn chunk(&mut self, chunk: &Chunk<'_>) {
         let Content::Bytes(bytes) = chunk.content else { return };
         let page_size = self.page_size as usize;
@@ -48,7 +48,7 @@ impl Sampler {
         }
     }
 
-    /// Reads them again.
+    /// Reads the pages of the sample again, and counts those that changed.
     pub fn look(self, space: &dyn AddressSpace) -> SecondLook {
         let mut look = SecondLook::default();
         let mut page = vec![0; self.page_size as usize];

@@ -1,4 +1,4 @@
-//! Whether an image still has what its manifest says.
+//! The check of an image against the hashes in its manifest.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -9,30 +9,31 @@ use super::hashes::zeros;
 use super::{Manifest, RegionRecord};
 use memdump_image::{AddressSpace, Cause, Extent, MemoryMap, ReadError, Region};
 
-/// Bytes that are read at a time, and hashed by several threads where a region has that many.
+/// The size of one read, in bytes. Large enough that a read costs little beside the hash.
 const PIECE_LEN: usize = 4 << 20;
 
-/// What does not fit.
+/// A region that does not match the manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
-    /// The region by the manifest.
+    /// The region, as the manifest lists it.
     pub region: Extent,
-    /// What is wrong with it.
+    /// The problem, in words.
     pub problem: String,
 }
 
-/// What checking the regions has shown.
+/// The result of checking the regions.
 #[derive(Clone, Debug, Default)]
 pub struct Verified {
-    /// Regions that were hashed.
+    /// The number of regions that were hashed.
     pub regions: usize,
-    /// Bytes that were hashed.
+    /// The number of bytes that were hashed.
     pub bytes: u64,
-    /// Those that do not fit, in the order of addresses.
+    /// The regions that do not match, in address order.
     pub mismatches: Vec<Mismatch>,
 }
 
-/// Reads every region that the manifest has a hash of and compares it. `done` is told how many bytes were read.
+/// Reads every region that has a hash in the manifest, and compares the hashes. `done` is called with the number of bytes of each
+/// read.
 pub fn verify(
     space: &dyn AddressSpace,
     manifest: &Manifest,
@@ -48,10 +49,11 @@ pub fn verify(
     Verified { regions: hashed.len(), bytes: bytes.fold(0, u64::saturating_add), mismatches }
 }
 
-/// Reads the regions of `map` in an image of it, and hashes those that `wants` says, as long as `goes_on`.
+/// Reads the regions of `map` from `space`, and hashes those for which `wants` returns true. Hashing stops once `goes_on` returns
+/// false: the regions after that have no hash.
 ///
 /// # Errors
-/// Where the image cannot be read, and why.
+/// The first address that cannot be read, and the cause.
 pub fn hash_regions(
     space: &dyn AddressSpace,
     map: &MemoryMap,
@@ -69,7 +71,7 @@ pub fn hash_regions(
     records.into_iter().collect()
 }
 
-/// What `work` makes of each item, in their order; it has a buffer of [`PIECE_LEN`] bytes.
+/// The results of `work` for each item, in the order of the items. Each call gets a buffer of [`PIECE_LEN`] bytes.
 fn in_parallel<T: Sync, R: Send>(
     items: &[T],
     threads: usize,
@@ -120,8 +122,8 @@ fn region(
     }
 }
 
-/// The hash of what is there, zeros for what has no content; or the first place that cannot be read. `done` is told how many
-/// bytes were read; there is no hash when it says that it is enough.
+/// The hash of a region, in which memory without content counts as zeros; or the first address that cannot be read. `done` is
+/// called with the number of bytes of each read. If it returns false, reading stops and there is no hash.
 fn hash(
     space: &dyn AddressSpace,
     region: Extent,
@@ -135,7 +137,7 @@ fn hash(
         let left = region.end() - at;
         let len = piece.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         let mut read = space.read_at(at, &mut piece[..len]);
-        // Page by page: what has no content was hashed as zeros.
+        // Page by page, because memory without content was hashed as zeros.
         let page = (4096 - at % 4096).min(left) as usize;
         if read.is_err() {
             read = space.read_at(at, &mut piece[..page]);
