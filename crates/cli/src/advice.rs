@@ -1,9 +1,9 @@
-//! What the libraries cannot know: the option of the command line that helps.
+//! Advice on errors: the command-line option that helps, which the libraries cannot know.
 
 use memdump_acquire::{Error, ErrorKind};
 use memdump_sink::{SinkError, SinkErrorKind};
 
-/// The option that helps where opening, copying or recording failed; it stands behind the error's own text.
+/// The option that helps when opening, copying or recording failed. It is printed after the error's own text.
 pub(crate) fn for_acquire(error: &Error) -> Option<&'static str> {
     Some(match error.kind() {
         ErrorKind::UnknownFormat => {
@@ -17,7 +17,7 @@ pub(crate) fn for_acquire(error: &Error) -> Option<&'static str> {
     })
 }
 
-/// The option that helps where a place cannot be written to.
+/// The option that helps when a destination cannot be written to.
 pub(crate) fn for_sink(error: &SinkError) -> Option<&'static str> {
     Some(match error.kind() {
         SinkErrorKind::Exists => "; choose another name, or replace it with --overwrite",
@@ -26,7 +26,7 @@ pub(crate) fn for_sink(error: &SinkError) -> Option<&'static str> {
     })
 }
 
-/// An error with what helps behind it.
+/// The error, followed by the advice.
 pub(crate) fn advised(error: &Error, advice: &str) -> anyhow::Error {
     let known = for_acquire(error).unwrap_or_default();
     anyhow::anyhow!("{error}{known}{advice}")

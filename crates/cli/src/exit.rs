@@ -1,4 +1,4 @@
-//! Exit statuses, and how an error ends the program.
+//! The exit statuses, and the errors that end the program.
 
 use std::fmt;
 use std::io;
@@ -11,17 +11,17 @@ use crate::advice;
 /// The statuses of every subcommand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// All that was asked for.
+    /// Everything was done.
     Complete = 0,
-    /// No image, or a partial one that says so.
+    /// It failed: there is no image, or one with a partial name.
     Failed = 1,
-    /// The command line is wrong; nothing was done.
+    /// The command line is wrong. Nothing was done.
     Usage = 2,
-    /// An image was written, and memory is missing from it.
+    /// An image was written, but memory is missing from it.
     Incomplete = 3,
 }
 
-/// A command line that parses and means nothing. One line, with a good value.
+/// A command line that parses but makes no sense. The message is one line and shows a valid value.
 #[derive(Debug)]
 pub(crate) struct UsageError(pub(crate) String);
 
@@ -33,7 +33,7 @@ impl fmt::Display for UsageError {
 
 impl std::error::Error for UsageError {}
 
-/// Prints an error in lines that each begin with the program's name.
+/// Prints an error. Each line begins with the program's name.
 pub(crate) fn report(error: &anyhow::Error) -> Exit {
     let broken_pipe = |cause: &(dyn std::error::Error + 'static)| {
         cause.downcast_ref::<io::Error>().map(io::Error::kind) == Some(io::ErrorKind::BrokenPipe)
@@ -43,7 +43,7 @@ pub(crate) fn report(error: &anyhow::Error) -> Exit {
     }
     let mut message = String::new();
     for cause in error.chain().map(ToString::to_string) {
-        // Many errors name their cause themselves.
+        // Many errors include their cause in their own text.
         if !message.contains(&cause) {
             let separator = if message.is_empty() { "" } else { ": " };
             message.push_str(&format!("{separator}{cause}"));
@@ -60,7 +60,7 @@ pub(crate) fn report(error: &anyhow::Error) -> Exit {
     if error.is::<UsageError>() || is_request { Exit::Usage } else { Exit::Failed }
 }
 
-/// A listing could not be written. When its reader has gone that is nothing to speak of.
+/// The error of a listing that could not be written. If its reader has gone, it is not reported.
 #[derive(Debug)]
 pub(crate) struct ListingClosed;
 
@@ -70,9 +70,9 @@ impl fmt::Display for ListingClosed {
     }
 }
 
-/// Help and version are no errors; everything else is wrong usage.
+/// The exit code for an error of clap: success for help and version, wrong usage for everything else.
 pub(crate) fn for_clap(error: &clap::Error) -> ExitCode {
-    // Where the message cannot be printed the status still says it.
+    // If the message cannot be printed, the exit status still tells.
     let _ = error.print();
     if error.use_stderr() { Exit::Usage.into() } else { Exit::Complete.into() }
 }

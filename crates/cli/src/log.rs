@@ -1,8 +1,8 @@
-//! What -v says, on standard error: -v sources and sizes, -vv regions, -vvv each read.
+//! The messages of -v on standard error: -v sources and sizes, -vv regions, -vvv every read.
 
 use tracing::level_filters::LevelFilter;
 
-/// Sets how much is said. Never a byte of memory.
+/// Sets the level of the messages. No level prints bytes of memory.
 pub(crate) fn init(verbose: u8) {
     let level = match verbose {
         0 => return,

@@ -1,6 +1,6 @@
-//! The command `memdump`: arguments to library calls, messages, progress, exit statuses.
+//! The command `memdump`: it turns arguments into library calls, and results into messages, progress and exit statuses.
 //!
-//! Nothing that a user of the libraries would miss lives here.
+//! Anything that a user of the libraries would miss belongs in `memdump-acquire` instead.
 
 mod advice;
 mod args;

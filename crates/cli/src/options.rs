@@ -1,4 +1,4 @@
-//! From the words of the command line to what the library is asked for.
+//! The options of the libraries, made from the command-line arguments.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ use crate::args::{
 use crate::exit::UsageError;
 use crate::{recorded, size};
 
-/// The value of an option that takes a size; none when it is not given or 0.
+/// The value of an option that takes a size. `None` if it is not given, or 0.
 pub(crate) fn size(
     option: &str,
     text: &Option<String>,
@@ -31,8 +31,8 @@ pub(crate) fn size(
     }
 }
 
-/// The memory of the machine that is asked for, without what is excluded. `trial` is true if a few pages may be read to see
-/// that a source works.
+/// The options for the memory of the machine, without the excluded pages. `trial` is true if a few pages may be read to see
+/// whether a source works.
 fn machine(args: &SelectArgs, excluded: &[Excluded], trial: bool) -> MachineOptions {
     let mut options = match args.kernel {
         true => MachineOptions::kernel(),
@@ -47,7 +47,7 @@ fn machine(args: &SelectArgs, excluded: &[Excluded], trial: bool) -> MachineOpti
     options
 }
 
-/// Opens the memory of the machine that is asked for.
+/// Opens the memory of the machine that the arguments select.
 pub(crate) fn open_machine(
     args: &SelectArgs,
     excluded: &[Excluded],
@@ -62,7 +62,7 @@ pub(crate) fn open_machine(
     })
 }
 
-/// The uses of pages among what is excluded.
+/// The page uses that are excluded.
 pub(crate) fn exclude(excluded: &[Excluded]) -> Exclude {
     Exclude {
         free: excluded.contains(&Excluded::Free),
@@ -71,7 +71,7 @@ pub(crate) fn exclude(excluded: &[Excluded]) -> Exclude {
     }
 }
 
-/// The way an image is opened.
+/// The options for opening an image.
 pub(crate) fn input(args: &InputArgs) -> InputOptions {
     let mut options = InputOptions::new().parts(args.part.clone()).salvage(args.salvage);
     options.format = args.input_format.clone();
@@ -79,7 +79,7 @@ pub(crate) fn input(args: &InputArgs) -> InputOptions {
     options
 }
 
-/// The way the target of that name is opened; `file` says how, where it is one.
+/// The options for opening the target of that name. `file` has those for a target that is a file.
 pub(crate) fn target(
     args: &args::TargetOptions,
     name: &TargetName,
@@ -98,7 +98,7 @@ pub(crate) fn target(
     options
 }
 
-/// The mappings that are asked for. `pid` is the process whose own filter counts, where one was asked for.
+/// The filter of mappings that the arguments ask for. `pid` is the process whose own `coredump_filter` is used if the arguments ask for that.
 pub(crate) fn filter(args: &FilterArgs, pid: Option<u32>) -> Filter {
     let classes = [
         (args.heap, MappingClass::Heap),
@@ -124,13 +124,13 @@ pub(crate) fn filter(args: &FilterArgs, pid: Option<u32>) -> Filter {
     }
 }
 
-/// The process's own filter, as `/proc` has it.
+/// The process's own filter, from `/proc/PID/coredump_filter`.
 fn own_filter(pid: u32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/coredump_filter")).ok()?;
     u64::from_str_radix(text.trim(), 16).ok()
 }
 
-/// The manifest that is wanted; `by_default` is true of a command that writes one where nothing is said.
+/// The options for the manifest. `by_default` is true for a command that writes a manifest unless told otherwise.
 pub(crate) fn manifest(args: &ManifestArgs, by_default: bool) -> ManifestOptions {
     let mut options = ManifestOptions::default();
     options.place = match &args.manifest {

@@ -1,6 +1,6 @@
-//! Standard output of a listing: as it is, or through a pager where it is a terminal and the listing is longer than that.
+//! The standard output of a listing. It goes through a pager if it is a terminal and the listing does not fit on the screen.
 //!
-//! The pager is `$PAGER`, or `less -R`. Not about colours.
+//! The pager is `$PAGER`, or `less -R`. Colours are in `style`.
 
 use std::env;
 use std::fs::File;
@@ -10,15 +10,15 @@ use std::process::{Child, Command, Stdio};
 
 use crate::signals;
 
-/// What is written to a file or a pipe at a time, in bytes.
+/// The size of one write to a file or a pipe, in bytes.
 const BUFFER_LEN: usize = 1 << 16;
 
-/// Where a listing goes.
+/// The output of a listing.
 pub(crate) struct Listing(Place);
 
 enum Place {
     Plain(BufWriter<File>),
-    /// A terminal, of so many rows and columns: so far it might all fit.
+    /// A terminal of that many rows and columns. Text is held back while it might all fit on the screen.
     Held {
         text: Vec<u8>,
         terminal: File,
@@ -32,7 +32,7 @@ impl Listing {
     /// Opens standard output.
     ///
     /// # Errors
-    /// When it is closed.
+    /// An error if standard output is closed.
     pub(crate) fn open() -> io::Result<Self> {
         let stdout = io::stdout();
         let file = File::from(stdout.as_fd().try_clone_to_owned()?);
@@ -43,10 +43,10 @@ impl Listing {
         Ok(Self(Place::Held { text: Vec::new(), terminal: file, rows, columns }))
     }
 
-    /// Writes what is left, and waits until the pager is closed.
+    /// Writes the rest of the text, and waits until the pager is closed.
     ///
     /// # Errors
-    /// When writing fails.
+    /// An error if writing fails.
     pub(crate) fn finish(self) -> io::Result<()> {
         match self.0 {
             Place::Plain(mut file) => file.flush(),
@@ -58,12 +58,12 @@ impl Listing {
         }
     }
 
-    /// Whether people look at it.
+    /// Returns true if the output is a terminal, so that a person reads it.
     pub(crate) fn is_terminal(&self) -> bool {
         !matches!(self.0, Place::Plain(_))
     }
 
-    /// After a broken pipe: whether it was a pager that was closed, which is no failure. Waits for it.
+    /// Waits for the pager after a broken pipe. Returns true if there was one: closing it is not a failure.
     pub(crate) fn was_pager(self) -> bool {
         match self.0 {
             Place::Pager(mut child) => {
@@ -75,7 +75,7 @@ impl Listing {
         }
     }
 
-    /// Hands on to a pager what was held back; to the terminal where none can be started.
+    /// Writes the text that was held back to a pager, or to the terminal if no pager can be started.
     fn unfold(&mut self) -> io::Result<()> {
         let Place::Held { text, terminal, .. } = &mut self.0 else { return Ok(()) };
         let text = std::mem::take(text);
@@ -98,7 +98,7 @@ impl Write for Listing {
             Place::Held { text, rows, columns, .. } => {
                 text.extend_from_slice(bytes);
                 let lines = text.split(|&byte| byte == b'\n');
-                // Escape sequences take no room: a line may be taken for longer than it is.
+                // Escape sequences are counted although they take no room, so a line may seem longer than it is.
                 let needed: usize = lines.map(|line| line.len() / *columns + 1).sum();
                 if needed > *rows {
                     self.unfold()?;
@@ -122,16 +122,16 @@ fn start_pager() -> Option<Child> {
     let mut command = Command::new("sh");
     command.arg("-c").arg(chosen.unwrap_or_else(|| "less -R".into())).stdin(Stdio::piped());
     if env::var_os("LESS").is_none() {
-        // $PAGER is often less without an option, and would show colours as what they are made of.
+        // $PAGER is often less without options, which would show the escape sequences of colours as text.
         command.env("LESS", "R");
     }
     let child = command.spawn().ok()?;
-    // Where that fails the key ends both.
+    // If this fails, the interrupt key ends both programs.
     let _ = signals::leave_interrupt_to_pager();
     Some(child)
 }
 
-/// Rows and columns of the terminal.
+/// The rows and columns of the terminal.
 fn console_size(terminal: &File) -> (usize, usize) {
     let size = rustix::termios::tcgetwinsize(terminal).ok();
     let (rows, columns) = size.map_or((24, 80), |size| (size.ws_row, size.ws_col));

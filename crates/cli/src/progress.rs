@@ -1,4 +1,4 @@
-//! Progress of a dump, on standard error.
+//! The progress of a dump, on standard error.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle as BarStyle};
 
 use crate::args::ProgressStyle;
 
-/// How often a program is told.
+/// The time between two JSON lines for programs.
 const JSON_INTERVAL: Duration = Duration::from_millis(500);
 
 pub(crate) enum Progress {
@@ -17,7 +17,7 @@ pub(crate) enum Progress {
 }
 
 impl Progress {
-    /// Progress towards `total` bytes.
+    /// The progress towards `total` bytes.
     pub(crate) fn new(style: ProgressStyle, quiet: bool, total: u64) -> Self {
         let now = Instant::now();
         match style {
@@ -33,7 +33,7 @@ impl Progress {
         }
     }
 
-    /// So many bytes more are done, holes too.
+    /// Adds `done` bytes to the progress. Holes count too.
     pub(crate) fn advance(&mut self, done: u64) {
         match self {
             Progress::Bar(bar) => bar.inc(done),
@@ -55,7 +55,7 @@ impl Progress {
         }
     }
 
-    /// Takes the moving line away.
+    /// Erases the progress bar.
     pub(crate) fn clear(&self) {
         if let Progress::Bar(bar) = self {
             bar.finish_and_clear();
@@ -63,7 +63,7 @@ impl Progress {
     }
 }
 
-/// A line on standard error. A program that does not listen any more is no reason to stop.
+/// Prints a JSON line on standard error. Failures are ignored: a reader that has gone is no reason to stop.
 pub(crate) fn print_json(event: &serde_json::Value) {
     let _ = writeln!(std::io::stderr(), "{event}");
 }

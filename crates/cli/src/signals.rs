@@ -1,4 +1,4 @@
-//! SIGINT, SIGTERM and SIGHUP end a command in order.
+//! The signals that end a command cleanly: SIGINT, SIGTERM and SIGHUP.
 
 use std::io;
 use std::sync::Arc;
@@ -11,26 +11,26 @@ use signal_hook::iterator::Signals;
 
 use crate::exit::Exit;
 
-/// How long a write that is stuck in a pipe may keep the program from ending.
+/// The longest time that a write that is stuck in a pipe may keep the program from ending.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// Whether a pager has the terminal, and SIGINT is its own.
+/// True if a pager has the terminal, and SIGINT is for the pager.
 static IS_PAGED: AtomicBool = AtomicBool::new(false);
 
-/// From now on SIGINT is no request to stop: it is for the pager, which goes on after it.
+/// Makes this program ignore SIGINT from now on. The signal is for the pager, which continues after it.
 pub(crate) fn leave_interrupt_to_pager() -> io::Result<()> {
     IS_PAGED.store(true, Ordering::Relaxed);
-    // It would end the program where nobody watches for it.
+    // Without a handler, the signal would end the program.
     signal_hook::flag::register(SIGINT, Arc::new(AtomicBool::new(false))).map(drop)
 }
 
-/// Set when a signal asks to stop.
+/// A flag that is set when a signal asks the command to stop.
 #[derive(Clone, Default)]
 pub(crate) struct StopFlag(Arc<AtomicBool>);
 
 impl StopFlag {
-    /// Watches for the signals from now on. A second one, or a grace period during which the copy
-    /// does not end, ends the program at once; a partial file keeps its partial name.
+    /// Watches for the signals from now on. The program ends at once on a second signal, or when the copy has not ended within the
+    /// grace period. A partial file then keeps its partial name.
     pub(crate) fn install() -> io::Result<Self> {
         let flag = Self::default();
         let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
@@ -57,7 +57,7 @@ impl StopFlag {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// An error where a signal asks to stop, to end what goes on.
+    /// Returns an error if a signal has asked the command to stop.
     pub(crate) fn check(&self) -> io::Result<()> {
         match self.is_set() {
             true => Err(io::Error::other("stopped by a signal")),

@@ -1,9 +1,9 @@
 //! Sizes as people write them on the command line.
 
-/// Reads a size in bytes: decimal or `0x` hexadecimal, with one suffix k, m, g or t in either case,
-/// or KiB, MiB, GiB, TiB; all are powers of 1024.
+/// Parses a size in bytes: decimal or `0x` hexadecimal, with an optional suffix k, m, g or t in either case,
+/// or KiB, MiB, GiB or TiB. All suffixes are powers of 1024.
 ///
-/// None when it is anything else or does not fit.
+/// Returns `None` for anything else, and for a size that does not fit.
 pub(crate) fn parse(text: &str) -> Option<u64> {
     let lower = text.to_ascii_lowercase();
     let (digits, shift) = [("k", 10), ("m", 20), ("g", 30), ("t", 40)]
@@ -17,7 +17,7 @@ pub(crate) fn parse(text: &str) -> Option<u64> {
         Some(hex) => (hex, 16),
         None => (digits, 10),
     };
-    // `from_str_radix` would take a sign.
+    // `from_str_radix` would accept a sign.
     if !digits.starts_with(|first: char| first.is_digit(radix)) {
         return None;
     }

@@ -1,6 +1,6 @@
-//! Colours: when there are any, and which stands for what. The same kind of region has the same colour in every command.
+//! The colours of the output. A kind of region has the same colour in every command.
 //!
-//! They are the terminal's own sixteen, so that they fit the theme that it has.
+//! They are the terminal's own sixteen colours, so that they fit its theme.
 
 use std::env;
 use std::io::{self, IsTerminal};
@@ -9,14 +9,14 @@ use memdump_image::RegionKind;
 
 use crate::args::ColorArg;
 
-/// Escape sequences (`ECMA-48`, SGR), or nothing where output is not coloured.
+/// The escape sequences (`ECMA-48`, SGR) of the colours, or empty strings if output is not coloured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Palette {
     is_on: bool,
 }
 
 impl Palette {
-    /// For standard output, as was asked for. `NO_COLOR` is that of <https://no-color.org>.
+    /// The style of standard output for `color`. `NO_COLOR` is described at <https://no-color.org>.
     pub(crate) fn of(color: ColorArg) -> Self {
         let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
         let is_on = match color {
@@ -30,7 +30,7 @@ impl Palette {
         Self { is_on }
     }
 
-    /// Whether there are colours at all.
+    /// Returns true if output is coloured.
     pub(crate) fn is_on(self) -> bool {
         self.is_on
     }
@@ -40,27 +40,27 @@ impl Palette {
         if self.is_on { of_kind(kind) } else { "" }
     }
 
-    /// What is there and matters little.
+    /// The style of less important text.
     pub(crate) fn faint(self) -> &'static str {
         self.on(FAINT)
     }
 
-    /// What comes first.
+    /// The style of headings.
     pub(crate) fn bold(self) -> &'static str {
         self.on("\x1b[1m")
     }
 
-    /// What was added.
+    /// The colour of added content.
     pub(crate) fn added(self) -> &'static str {
         self.on("\x1b[32m")
     }
 
-    /// What is gone.
+    /// The colour of removed content.
     pub(crate) fn gone(self) -> &'static str {
         self.on("\x1b[31m")
     }
 
-    /// Back to no colour.
+    /// The sequence that ends every other style.
     pub(crate) fn reset(self) -> &'static str {
         self.on(RESET)
     }
@@ -70,14 +70,14 @@ impl Palette {
     }
 }
 
-/// Faint.
+/// The sequence for faint text.
 pub(crate) const FAINT: &str = "\x1b[2m";
-/// Bytes that are neither text nor zero.
+/// The colour of bytes that are neither text nor zero.
 pub(crate) const BINARY: &str = "\x1b[36m";
-/// Ends every other.
+/// The sequence that ends every other.
 pub(crate) const RESET: &str = "\x1b[0m";
 
-/// The colour of a kind of region, where there are colours.
+/// The colour of a kind of region, if output is coloured.
 pub(crate) fn of_kind(kind: RegionKind) -> &'static str {
     match kind {
         RegionKind::Heap => "\x1b[33m",

@@ -1,4 +1,4 @@
-//! Which mappings of a process: the same for every command that takes one.
+//! The arguments that select mappings of a process, shared by every command that reads one.
 
 use clap::Args;
 use memdump_image::Extent;

@@ -6,7 +6,7 @@ use memdump_image::Extent;
 use super::{ShowArgs, TARGET_HELP, TargetArgs};
 use crate::size;
 
-/// What is shown at an address where no length is given, in bytes.
+/// The number of bytes shown at an address that has no length.
 const DEFAULT_LEN: u64 = 256;
 
 const EXAMPLES: &str = "\
@@ -64,7 +64,7 @@ pub(crate) struct HexdumpArgs {
     pub(crate) target: TargetArgs,
 }
 
-/// Reads `ADDR`, `ADDR+LEN` or `START-END`.
+/// Parses `ADDR`, `ADDR+LEN` or `START-END`.
 fn address(text: &str) -> Result<Extent, String> {
     let number = |text: &str| match text.strip_prefix("0x") {
         Some(digits) => hexadecimal(digits),
@@ -88,7 +88,7 @@ fn address(text: &str) -> Result<Extent, String> {
     }
 }
 
-/// `from_str_radix` would take a sign.
+/// Parses hexadecimal digits. `from_str_radix` alone would accept a sign.
 fn hexadecimal(digits: &str) -> Option<u64> {
     let sound = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     sound.then(|| u64::from_str_radix(digits, 16).ok())?

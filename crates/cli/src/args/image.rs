@@ -1,4 +1,4 @@
-//! What the commands share that read or write images: how one is opened, what is left out, the names of formats and codecs.
+//! The arguments shared by commands that read or write images: opening one, excluded pages, names of formats and codecs.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! What is kept of how an image came to be.
+//! The arguments for the manifest of an image.
 
 use std::path::PathBuf;
 

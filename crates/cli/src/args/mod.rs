@@ -1,7 +1,7 @@
-//! The command line: the one table from which parsing, help, man page and completions come.
+//! The command line: the one table that parsing, help, the man page and completions are made from.
 //!
-//! A file for each command, and one for what several share. Only syntax. What the words mean is decided in `commands`, so that a wrong one is refused in a
-//! line that names the option and shows a good value.
+//! There is a file for each command, and one for each group of arguments that several commands share. Only the syntax is here. Values
+//! are checked in `commands`, which refuse a wrong one in a line that names the option and shows a valid value.
 
 mod check;
 mod convert;

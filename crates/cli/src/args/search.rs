@@ -1,4 +1,4 @@
-//! `memdump search`.
+//! The arguments of `memdump search`.
 
 use std::path::PathBuf;
 

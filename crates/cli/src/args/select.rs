@@ -1,4 +1,4 @@
-//! Which memory of the machine.
+//! The arguments that select memory of the machine.
 
 use std::ffi::OsString;
 

@@ -1,4 +1,4 @@
-//! How the commands that write, and those that only look, go about it: the same options in each.
+//! The arguments shared by all commands that write an image, and by all that only read memory.
 
 use clap::{Args, ValueEnum};
 

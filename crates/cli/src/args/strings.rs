@@ -1,4 +1,4 @@
-//! `memdump strings`.
+//! The arguments of `memdump strings`.
 
 use clap::{Args, ValueEnum};
 use memdump_inspect::text::Encoding;

@@ -1,4 +1,4 @@
-//! `memdump check`: what this machine allows, and the command to run. Reads no memory.
+//! `memdump check`: shows which sources work on this machine, and the command to run. It reads no memory.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -13,14 +13,14 @@ use super::writing::destination;
 use crate::args::CheckArgs;
 use crate::exit::Exit;
 
-/// How many ranges are shown one by one.
+/// The largest number of ranges that are shown one by one.
 const SHOWN_RANGES: usize = 16;
 
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
     let found = preflight();
     let weights = weights(&found)?;
     let room = match Path::new(&args.output).is_dir() {
-        // A name in the directory has the room that the directory has.
+        // Any file in the directory has the same room.
         true => Destination::file(Path::new(&args.output).join("memory.img")).room(),
         false => destination(&args.output)?.room(),
     };
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
     Ok(if command.is_some() { Exit::Complete } else { Exit::Failed })
 }
 
-/// Bytes of an image in each format.
+/// The size of an image in each format, in bytes.
 fn weights(found: &Preflight) -> anyhow::Result<Vec<(&'static str, u64)>> {
     let regions = found.ranges.iter().filter_map(|range| {
         let extent = Extent::half_open(range.start, range.end).ok()?;
@@ -44,7 +44,7 @@ fn weights(found: &Preflight) -> anyhow::Result<Vec<(&'static str, u64)>> {
     Ok(FORMATS.iter().map(|format| (format.name, (format.size)(&plan))).collect())
 }
 
-/// What to run on this machine; none when nothing works.
+/// The command to run on this machine. `None` if no source works.
 fn command(found: &Preflight, room: Option<u64>) -> Option<String> {
     found.sources.iter().find(|source| source.usable)?;
     Some(match room {

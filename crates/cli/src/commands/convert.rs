@@ -1,4 +1,4 @@
-//! `memdump convert`: an image to an image.
+//! `memdump convert`: writes an image in another format, or a part of it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -63,7 +63,7 @@ pub(crate) fn run(args: &ConvertArgs) -> anyhow::Result<Exit> {
     Ok(conclude(args, &image, (format, codec), &report))
 }
 
-/// The format and compression of the new image: as they were asked for, as its name says, or as the old one's.
+/// The format and compression of the new image: from the arguments, else from its suffix, else those of the old image.
 fn layout(
     args: &ConvertArgs,
     image: &InputImage,
@@ -91,7 +91,7 @@ fn codec_of(suffix: Option<&OsStr>) -> Option<&'static Codec> {
     CODECS.iter().find(|codec| suffix.is_some_and(|suffix| suffix == codec.suffix))
 }
 
-/// True if nothing but the compression changes.
+/// Returns true if only the compression changes.
 fn is_repacked(args: &ConvertArgs, image: &InputImage, map: &MemoryMap, format: &Format) -> bool {
     let is_whole = map.total() == image.map().total();
     let is_valid = image.image.problems.is_empty() && args.input_options.part.is_empty();
@@ -103,7 +103,7 @@ fn is_repacked(args: &ConvertArgs, image: &InputImage, map: &MemoryMap, format: 
         && format.name != "raw"
 }
 
-/// The part of the image that is asked for.
+/// The part of the image that the arguments select.
 fn select(args: &ConvertArgs, map: &MemoryMap) -> anyhow::Result<MemoryMap> {
     let mut wanted = map.clone();
     if !args.range.is_empty() {
@@ -137,7 +137,7 @@ fn select(args: &ConvertArgs, map: &MemoryMap) -> anyhow::Result<MemoryMap> {
     Ok(wanted)
 }
 
-/// Says what was converted, and what is missing.
+/// Prints what was converted, and what is missing.
 fn conclude(
     args: &ConvertArgs,
     image: &InputImage,

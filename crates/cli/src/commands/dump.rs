@@ -1,4 +1,4 @@
-//! `memdump` without a subcommand: memory to an image.
+//! `memdump` without a subcommand: dumps the machine's memory to an image.
 
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
@@ -76,12 +76,12 @@ pub(crate) fn run(args: &DumpArgs) -> anyhow::Result<Exit> {
     Ok(conclude(args, &machine, &destination, &report, limits.size))
 }
 
-/// The sizes that were asked for.
+/// The sizes that the arguments ask for.
 #[derive(Clone, Copy)]
 struct Limits {
-    /// Bytes of a read.
+    /// The size of a read, in bytes.
     read: usize,
-    /// Bytes to take in all.
+    /// The number of bytes to dump. `None` means all.
     size: Option<u64>,
 }
 
@@ -100,7 +100,7 @@ impl Limits {
             }
         };
         let read = buffer("-b", &args.read_size, "1m", CopyOptions::DEFAULT_READ_SIZE)?;
-        // Holes are found to the page whatever it is; see the option's help.
+        // The value is only checked: holes are found to the machine's page size. See the option's help.
         buffer("-p", &args.page_size, "4k", 0)?;
         Ok(Self { read, size: options::size("-s", &args.select.size, "1g")? })
     }
@@ -126,7 +126,7 @@ fn job_options(
         .second_look(args.second_look))
 }
 
-/// Only the map, where standard output is a terminal.
+/// Writes only the map, when standard output is a terminal.
 fn map_alone(args: &DumpArgs, map: &MemoryMap, limit: Option<u64>) -> anyhow::Result<Exit> {
     let mut record = MapFile::create(args.map.as_deref())?;
     for region in map.truncate(limit.unwrap_or(u64::MAX)).regions() {
@@ -137,7 +137,7 @@ fn map_alone(args: &DumpArgs, map: &MemoryMap, limit: Option<u64>) -> anyhow::Re
     Ok(Exit::Complete)
 }
 
-/// Says what is in the kit.
+/// Prints what is in the kit.
 fn say_kit(args: &DumpArgs, kit: &Kit) {
     let missing: Vec<_> = kit.files.iter().filter(|file| file.missing.is_some()).collect();
     say(
@@ -160,7 +160,7 @@ fn say_kit(args: &DumpArgs, kit: &Kit) {
     }
 }
 
-/// Says how far the memory changed while it was copied.
+/// Prints how much memory changed while it was copied.
 fn say_look(args: &DumpArgs, look: SecondLook) {
     let SecondLook { pages, changed, unreadable } = look;
     let share = changed as f64 / pages.max(1) as f64 * 100.0;
@@ -173,7 +173,7 @@ fn say_look(args: &DumpArgs, look: SecondLook) {
     );
 }
 
-/// Says exactly what was taken.
+/// Prints what was dumped, and what is missing.
 fn conclude(
     args: &DumpArgs,
     machine: &MachineSource,
@@ -226,7 +226,7 @@ fn conclude(
     Exit::Complete
 }
 
-/// The shell makes files that others may read.
+/// Warns that other users may read the image, when the shell created the file.
 fn warn_of_readers(args: &DumpArgs, destination: &Destination) {
     let mode = File::open("/proc/self/fd/1").and_then(|file| file.metadata());
     if let (true, Ok(metadata)) = (destination.is_stdout(), mode)

@@ -1,4 +1,4 @@
-//! `memdump generate`: the man page and completions, from the parser's own table.
+//! `memdump generate`: the man page and shell completions, generated from the argument parser's table.
 
 use clap::CommandFactory;
 use clap_complete::Shell;

@@ -1,4 +1,4 @@
-//! `memdump info`: what an image is, from when and of what, and how complete; or live memory.
+//! `memdump info`: describes an image (its format, origin, time and completeness), or live memory.
 
 use std::fmt::Write;
 
@@ -14,9 +14,9 @@ use crate::args::InfoArgs;
 use crate::exit::Exit;
 use crate::{log, options};
 
-/// Regions that are shown one by one.
+/// The largest number of regions that are shown one by one.
 const SHOWN_REGIONS: usize = 40;
-/// Bytes read at a time to look for zeros and damage.
+/// The size of a read when looking for zeros and damage, in bytes.
 const PIECE_LEN: usize = 1 << 20;
 
 pub(crate) fn run(args: &InfoArgs) -> anyhow::Result<Exit> {
@@ -58,30 +58,30 @@ fn report(args: &InfoArgs, subject: &Subject<'_>) -> anyhow::Result<Exit> {
     Ok(if is_damaged { Exit::Incomplete } else { Exit::Complete })
 }
 
-/// What is told of.
+/// The memory that is described.
 struct Subject<'a> {
-    /// The image; none of a live process or machine.
+    /// The image. `None` for a live process or machine.
     file: Option<&'a InputImage>,
     name: String,
     space: &'a dyn AddressSpace,
     map: MemoryMap,
     facts: &'a Facts,
     page_size: u64,
-    /// What is wrong with an image; what else should be known of live memory.
+    /// The problems of an image, or notes on live memory.
     problems: Vec<String>,
 }
 
-/// What reading all of it has shown.
+/// The result of reading all of the memory.
 struct Scanned {
-    /// Bytes in pages of zeros.
+    /// The number of bytes in pages of zeros.
     zero: u64,
-    /// Memory that cannot be read though the image has a place for it.
+    /// The memory that cannot be read although the image has a place for it.
     damage: Vec<Hole>,
 }
 
 struct Report<'a> {
     subject: &'a Subject<'a>,
-    /// Bytes without content, by cause.
+    /// The number of bytes without content, by cause.
     holes: Vec<(Cause, u64)>,
     scanned: Option<Scanned>,
 }
@@ -131,7 +131,7 @@ impl Report<'_> {
         format!("{object}\n")
     }
 
-    /// How many threads a core has registers of (NT_PRSTATUS notes), or a live process has.
+    /// The number of threads: those with registers in a core (NT_PRSTATUS notes), or those of a live process.
     fn threads(&self) -> usize {
         let Subject { file, facts, .. } = self.subject;
         if let (None, Some(process)) = (file, &facts.process) {
@@ -238,7 +238,7 @@ impl Report<'_> {
 /// `NT_PRSTATUS` (`include/uapi/linux/elf.h`).
 const NT_PRSTATUS: u32 = 1;
 
-/// Reads all that there is, and nothing that is known to be absent: it would be faulted into a live process.
+/// Reads all of the memory, except pages that are known to be absent. Reading those would fault them into a live process.
 fn scan(subject: &Subject<'_>) -> Scanned {
     let Subject { space, map, .. } = subject;
     let mut scanned = Scanned { zero: 0, damage: Vec::new() };
@@ -263,12 +263,12 @@ fn scan(subject: &Subject<'_>) -> Scanned {
     scanned
 }
 
-/// Reads a run: how much of it is pages of zeros, and what cannot be read.
+/// Reads a run. Adds the bytes in pages of zeros to `zero`, and the memory that cannot be read to `holes`.
 fn read_run(subject: &Subject<'_>, run: Run, zero: &mut u64, holes: &mut HoleList) {
     let page = subject.page_size;
     let mut piece = vec![0; PIECE_LEN];
     let mut rest = Some(run.extent);
-    // After a read that failed: it may have failed for what lies behind the first page.
+    // Set after a failed read: the failure may be due to memory after the first page.
     let mut is_single = false;
     while let Some(here) = rest {
         let step = if is_single { page - here.start() % page } else { PIECE_LEN as u64 };

@@ -1,4 +1,4 @@
-//! `memdump map`: what would be dumped, region by region.
+//! `memdump map`: the memory that would be dumped, region by region.
 
 use std::fmt::Write;
 

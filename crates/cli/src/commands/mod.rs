@@ -1,4 +1,4 @@
-//! The subcommands, one file each, and what they share.
+//! The subcommands, one file each, and the code that they share.
 
 pub(crate) mod check;
 pub(crate) mod convert;
@@ -23,7 +23,7 @@ use anyhow::Context;
 
 use crate::exit::ListingClosed;
 
-/// Writes a listing to standard output; a reader that has gone ends it quietly.
+/// Writes a listing to standard output. A broken pipe is not reported as an error.
 fn print(listing: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(listing.as_bytes()).and_then(|()| stdout.flush()).context(ListingClosed)

@@ -1,4 +1,4 @@
-//! TARGET, as the command line names it: how it is opened, and what its regions are called.
+//! The TARGET argument: opening it, and naming its regions.
 
 use std::ffi::OsStr;
 
@@ -11,13 +11,13 @@ use crate::args::{FileArgs, TargetOptions};
 use crate::exit::UsageError;
 use crate::options;
 
-/// Opens what is named; `file` says how, if it is a file.
+/// Opens the target called `name`. `file` has the options for a target that is a file.
 pub(super) fn open(name: &OsStr, args: &TargetOptions, file: &FileArgs) -> anyhow::Result<Target> {
     let name = TargetName::parse(name);
     open_as(&name, &options::target(args, &name, &file.image, file.raw))
 }
 
-/// Opens what is named, with these options.
+/// Opens the target called `name`, with these options.
 pub(super) fn open_as(
     name: &TargetName,
     options: &acquire::TargetOptions,
@@ -40,7 +40,7 @@ pub(super) fn open_as(
     })
 }
 
-/// The name of a region for people, or what is known of it. It holds nothing that a terminal would obey.
+/// The name of a region for people, or its kind if it has no name. Control characters become `?`, because a terminal would obey them.
 pub(super) fn region_name(region: &Region) -> String {
     let label = region.label.as_str();
     if label.is_empty() {

@@ -1,4 +1,4 @@
-//! What the commands that write an image share: their progress, their end by a signal, and what is said of holes.
+//! Code shared by the commands that write an image: progress, stopping on a signal, and the list of holes.
 
 use memdump_acquire::{Destination, Human, JobOptions, Monitor};
 use memdump_image::format::FORMATS;
@@ -9,10 +9,10 @@ use crate::exit::UsageError;
 use crate::progress::Progress;
 use crate::signals::StopFlag;
 
-/// How many holes the summary shows one by one.
+/// The largest number of holes that the summary shows one by one.
 const SHOWN_HOLES: usize = 10;
 
-/// A person or a program that watches a job, by its progress, and stops it by a signal.
+/// The monitor of a job: it shows progress, and stops the job on a signal.
 pub(super) struct Attended<'a> {
     stop: &'a StopFlag,
     style: ProgressStyle,
@@ -44,14 +44,15 @@ impl Monitor for Attended<'_> {
     }
 }
 
-/// Says something on standard error, where that is wanted.
+/// Prints a message on standard error, unless `--quiet` was given.
 pub(super) fn say(args: &WriteArgs, message: std::fmt::Arguments<'_>) {
     if !args.quiet {
         eprintln!("memdump: {message}");
     }
 }
 
-/// Lists memory that is not in the image; what was left out on request, by its use alone. `list` says where all are listed.
+/// Lists the memory that is not in the image. Memory that was left out on request is only counted by its use. `list` names the place
+/// where all holes are listed.
 pub(super) fn say_holes(args: &WriteArgs, missing: &[Hole], summary: &Summary, list: &str) {
     let missing: Vec<_> = missing.iter().filter(|hole| !hole.cause.is_excluded()).collect();
     for hole in missing.iter().take(SHOWN_HOLES) {
@@ -69,7 +70,7 @@ pub(super) fn say_holes(args: &WriteArgs, missing: &[Hole], summary: &Summary, l
     }
 }
 
-/// Refuses a format that cannot hold such addresses. `option` is how it came to them.
+/// Refuses a format that cannot hold addresses of `space`. `option` is the option that selected these addresses.
 pub(super) fn check_space(job: &JobOptions, space: Space, option: &str) -> Result<(), UsageError> {
     job.check_space(space).map_err(|error| {
         let fitting = FORMATS.iter().filter(|format| (format.holds)(space));
@@ -78,7 +79,7 @@ pub(super) fn check_space(job: &JobOptions, space: Space, option: &str) -> Resul
     })
 }
 
-/// The place that was named.
+/// The destination of that name.
 pub(super) fn destination(target: &std::ffi::OsStr) -> Result<Destination, UsageError> {
     Destination::parse(target).map_err(|error| UsageError(error.to_string()))
 }

@@ -1,4 +1,4 @@
-//! `memdump map PID`: the mappings of a process, and how much of them a dump would take.
+//! `memdump map PID`: the mappings of a process, and how much of each a dump would contain.
 
 use std::fmt::Write;
 
@@ -89,7 +89,7 @@ fn table(listing: &Listing, target: &Process) -> String {
     text
 }
 
-/// A path may hold what a terminal would obey.
+/// The label without control characters: a path may contain some, and a terminal would obey them.
 fn printable(label: &str) -> String {
     label.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
 }

@@ -1,4 +1,4 @@
-//! `memdump process`: the memory of processes to cores, or to a file for each mapping.
+//! `memdump process`: dumps the memory of processes to cores, or to a file for each mapping.
 
 pub(super) mod listing;
 mod outcome;
@@ -24,7 +24,7 @@ use crate::signals::StopFlag;
 use crate::{log, options};
 use outcome::Outcome;
 
-/// The directory that the cores of several processes go to when none is named.
+/// The default directory for the cores of several processes.
 const DIRECTORY: &str = "cores";
 
 pub(crate) fn run(args: &ProcessArgs) -> anyhow::Result<Exit> {
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &ProcessArgs) -> anyhow::Result<Exit> {
     let place = Place::of(args, &group)?;
     let found = list_all(&group)?;
     let stop = StopFlag::install().context("cannot watch for signals")?;
-    // Of several, the first one's `coredump_filter` is for all.
+    // The first process's `coredump_filter` applies to all.
     let options = capture_options(args, found.first().map_or(0, Process::pid));
     // Every refusal comes before a process is paused.
     place.make_directory()?;
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &ProcessArgs) -> anyhow::Result<Exit> {
     let mut taken = Vec::new();
     let mut result = Ok(());
     for capture in captures {
-        // One that came since has no job yet.
+        // A process that started since then has no job yet.
         let job = match jobs.remove(&capture.target().pid()) {
             Some(job) => Ok(job),
             None => place.open(args, capture.target(), &options.filter),
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &ProcessArgs) -> anyhow::Result<Exit> {
             }
         }
     }
-    // All of them run on: the others need not wait while one is hashed.
+    // Hashing starts once all processes run on, so that none stays paused while another is hashed.
     let mut outcomes = Vec::new();
     for (outcome, done) in taken {
         let finished = done.finish(&|| stop.is_set()).map(drop);
@@ -79,7 +79,7 @@ pub(crate) fn run(args: &ProcessArgs) -> anyhow::Result<Exit> {
     Ok(if is_complete { Exit::Complete } else { Exit::Incomplete })
 }
 
-/// Copies what is held, and says what was taken. The process runs on when this returns.
+/// Copies the captured memory. The process runs on when this returns.
 fn take(
     args: &ProcessArgs,
     stop: &StopFlag,
@@ -94,7 +94,7 @@ fn take(
     Ok((outcome, done))
 }
 
-/// Where the memory goes.
+/// The place that the memory is written to.
 enum Place {
     /// One core.
     Core,
@@ -105,7 +105,7 @@ enum Place {
 }
 
 impl Place {
-    /// What was asked for, where it can be.
+    /// The place that the arguments ask for.
     fn of(args: &ProcessArgs, group: &Group) -> Result<Self, UsageError> {
         let is_alone = matches!(group, Group::Pids(pids) if pids.len() == 1);
         let place = match (is_alone, &args.split, &args.output) {
@@ -136,7 +136,7 @@ impl Place {
         }
     }
 
-    /// Makes the directory, for its owner alone, as the images in it.
+    /// Creates the directory. Only its owner may read it, as with the images in it.
     fn make_directory(&self) -> anyhow::Result<()> {
         let Some(directory) = self.directory().filter(|directory| !directory.is_dir()) else {
             return Ok(());
@@ -159,12 +159,12 @@ impl Place {
         Ok(Destination::file(target))
     }
 
-    /// The same, for people.
+    /// The destination as it is shown to people.
     fn shown(&self, args: &ProcessArgs, pid: u32) -> Result<String, UsageError> {
         Ok(self.destination(args, pid)?.to_string())
     }
 
-    /// Opens everything that the memory of a process is written to.
+    /// Opens all files that the memory of a process is written to.
     fn open(&self, args: &ProcessArgs, process: &Process, filter: &Filter) -> anyhow::Result<Job> {
         let pid = process.pid();
         let job = match self {
@@ -181,7 +181,7 @@ impl Place {
     }
 }
 
-/// Refuses a place without room, by what the process has mapped at this moment. It is not paused for that.
+/// Refuses a place with too little room, judged by what the process has mapped now. The process is not paused for this.
 fn check_room(job: &JobOptions, process: &Process, filter: &Filter) -> anyhow::Result<()> {
     if !job.knows_room() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What was taken of each process: for people, for programs, and for the directory of several cores.
+//! The outcome of each process's dump: as text, as JSON, and as the index of a directory of cores.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -13,14 +13,14 @@ use serde_json::{Value, json};
 use crate::args::ProcessArgs;
 use crate::commands::writing::{say, say_holes};
 
-/// What was taken of a process, and what it cost it.
+/// The outcome of dumping one process, with the effects on the process.
 pub(super) struct Outcome {
     pid: u32,
     name: String,
     file: String,
     pause: &'static str,
     paused: f64,
-    /// Bytes that were written, gaps not counted.
+    /// The number of bytes written, without gaps.
     written: u64,
     swapped: u64,
     before: Option<Weight>,
@@ -68,7 +68,7 @@ impl Outcome {
         })
     }
 
-    /// Says exactly what was taken, and what it cost the process.
+    /// Prints what was dumped, and the effects on the process.
     pub(super) fn say(&self, args: &ProcessArgs, report: &Report) {
         let write = &args.write;
         let summary = &report.summary;
@@ -130,7 +130,7 @@ impl Outcome {
     }
 }
 
-/// All outcomes as one object.
+/// All outcomes as one JSON object.
 pub(super) fn json(outcomes: &[Outcome]) -> String {
     let processes: Vec<&Value> = outcomes.iter().map(|outcome| &outcome.json).collect();
     let object = json!({

@@ -1,4 +1,4 @@
-//! `memdump verify`: whether an image, or each of a folder, is what its manifest says.
+//! `memdump verify`: checks an image, or all images in a directory, against their manifests.
 
 mod report;
 
@@ -46,7 +46,7 @@ fn exit(is_whole: bool) -> Exit {
     if is_whole { Exit::Complete } else { Exit::Failed }
 }
 
-/// Every image of a folder that has a manifest there.
+/// Checks every image in a directory that has its manifest there.
 fn folder(args: &VerifyArgs) -> anyhow::Result<Exit> {
     let shown = args.image.display();
     let failed = || format!("cannot read the folder {shown}");
@@ -77,7 +77,7 @@ fn folder(args: &VerifyArgs) -> anyhow::Result<Exit> {
     Ok(exit(is_whole))
 }
 
-/// Compares an image with its manifest at `path`. Of several files, the folder is that of the manifest.
+/// Compares an image with its manifest at `path`. If the image has several files, they are in the directory of the manifest.
 fn check(args: &VerifyArgs, image: &Path, path: &Path) -> anyhow::Result<Report> {
     let manifest = read(path)?;
     let folder = path.parent().unwrap_or(Path::new(""));
@@ -118,7 +118,7 @@ fn check(args: &VerifyArgs, image: &Path, path: &Path) -> anyhow::Result<Report>
             progress.advance(done);
         }
     };
-    // The hash of the file is one long chain: it has a thread of its own.
+    // SHA-256 of the file cannot be split between threads, so it gets its own thread.
     let wanted = manifest.image.sha256.is_some();
     let (digest, regions) = thread::scope(|scope| {
         let read = |len| {
@@ -141,11 +141,11 @@ fn check(args: &VerifyArgs, image: &Path, path: &Path) -> anyhow::Result<Report>
     Ok(Report { image, manifest, size, digest, regions, problems, files, kit })
 }
 
-/// A file that belongs to an image, in its folder.
+/// Checks a file that belongs to an image, in its directory.
 fn beside(folder: &Path, record: &FileRecord) -> FileCheck {
     let path = Path::new(&record.name);
     let found = || -> Result<Option<(u64, Option<String>)>, String> {
-        // A manifest leads to no other folder.
+        // A manifest must not lead to other directories.
         if path.file_name() != Some(path.as_os_str()) {
             return Err("the manifest names a path, and not a file".into());
         }
@@ -177,10 +177,10 @@ fn read(path: &Path) -> anyhow::Result<Manifest> {
     Manifest::parse(&text).map_err(|error| anyhow::anyhow!("{shown} is no manifest: {error}"))
 }
 
-/// The image; a raw one by the map that the manifest is.
+/// Opens the image. The manifest serves as the map of a raw one.
 fn open(image: &Path, manifest: &Manifest) -> anyhow::Result<InputImage> {
     if manifest.image.format != "raw" {
-        // What is damaged is told by the hashes, region by region.
+        // Damage is not refused here: the hashes find it, region by region.
         let options = InputOptions::new().format(&manifest.image.format).salvage(true);
         return Ok(InputImage::open(image, &options)?);
     }

@@ -1,4 +1,4 @@
-//! What comparing an image with its manifest has shown, for people and for programs.
+//! The result of comparing an image with its manifest, as text and as JSON.
 
 use std::path::PathBuf;
 
@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 
 use memdump_acquire::Human;
 
-/// What there is of a file that the manifest names.
+/// The check of a file that the manifest names.
 pub(super) struct FileCheck {
     pub(super) record: FileRecord,
-    /// Its size and, where the manifest has one, its SHA-256; none where there is no such file.
+    /// The size of the file and, if the manifest has one, its SHA-256. `None` if there is no such file.
     pub(super) found: Result<Option<(u64, Option<String>)>, String>,
 }
 
 impl FileCheck {
-    /// Whether it is there and the same.
+    /// Returns true if the file exists and matches.
     fn is_same(&self) -> bool {
         matches!(&self.found, Ok(Some((size, digest)))
             if *size == self.record.size && *digest == self.record.sha256)
@@ -42,25 +42,25 @@ impl FileCheck {
     }
 }
 
-/// What comparing an image has shown.
+/// The result of checking an image.
 pub(super) struct Report {
     pub(super) image: PathBuf,
     pub(super) manifest: Manifest,
-    /// Of the file; 0 where there are several.
+    /// The size of the file, in bytes; 0 if there are several files.
     pub(super) size: u64,
-    /// SHA-256 of the file, where the manifest has one.
+    /// The SHA-256 of the file, if the manifest has one.
     pub(super) digest: Option<String>,
-    /// Where the manifest has hashes of regions.
+    /// The check of the regions, if the manifest has their hashes.
     pub(super) regions: Option<anyhow::Result<Verified>>,
-    /// What is wrong with how it is laid out.
+    /// The problems with the layout of the image.
     pub(super) problems: Vec<String>,
-    /// Where the image is several files.
+    /// The checks of the individual files, if there are several.
     pub(super) files: Vec<FileCheck>,
     pub(super) kit: Option<FileCheck>,
 }
 
 impl Report {
-    /// Whether the image is what was taken. A kit that lies elsewhere is no part of it; one that is there is the same.
+    /// Returns true if the image matches its manifest. A kit must match if it is there, but it may lie elsewhere.
     pub(super) fn is_whole(&self) -> bool {
         let image = &self.manifest.image;
         let has_size = !image.files.is_empty() || self.size == image.size;
@@ -75,7 +75,7 @@ impl Report {
             && self.kit.as_ref().is_none_or(|kit| kit.is_same() || kit.is_absent())
     }
 
-    /// For programs.
+    /// The result as JSON.
     pub(super) fn json(&self) -> Value {
         let image = &self.manifest.image;
         let found = self.regions.as_ref().and_then(|regions| regions.as_ref().ok());
@@ -108,7 +108,7 @@ impl Report {
         object
     }
 
-    /// For people.
+    /// The result as text.
     pub(super) fn text(&self) -> String {
         let image = &self.manifest.image;
         let mut lines = Vec::new();
@@ -174,12 +174,12 @@ impl Report {
         lines.join("\n") + "\n"
     }
 
-    /// Files and regions that nothing is known of beside their size.
+    /// The number of files and regions that have no hash, only a size.
     fn unhashed(&self) -> usize {
         let image = &self.manifest.image;
         match image.files.is_empty() {
             false => image.files.iter().filter(|file| file.sha256.is_none()).count(),
-            // Every region is covered by the file's.
+            // The hash of the file covers every region.
             true if image.sha256.is_some() => 0,
             true => self.manifest.regions.iter().filter(|region| region.blake3.is_none()).count(),
         }
