@@ -1,6 +1,6 @@
-//! When output is coloured, and when progress is shown: on a terminal, which script(1) gives.
+//! The conditions for colours and for progress, on a terminal that script(1) provides.
 
-// Each test uses some of what they have.
+// Each test uses only some of the helpers.
 #[allow(dead_code)]
 #[path = "support/looking.rs"]
 mod support;
@@ -33,7 +33,7 @@ fn in_a_pipe(arguments: &[&str], variables: &[(&str, &str)]) -> String {
     String::from_utf8(command.output().unwrap().stdout).unwrap()
 }
 
-/// Two images that differ: for each command its arguments.
+/// The arguments of each command, for two images that differ.
 fn commands(folder: &Path) -> Vec<Vec<String>> {
     let file = |name: &str, text: &[u8]| {
         let path = folder.join(name);
@@ -109,9 +109,9 @@ fn colours_change_nothing_else_of_a_hexdump() {
         };
         let coloured = of("always");
         assert!(stripped(&coloured) == of("never"), "{layout:?}");
-        // Each line ends without a colour, and none begins with one that another has begun.
+        // Each line ends without a colour, so none begins with the colour of the line before.
         assert!(coloured.lines().all(|line| line.ends_with('|') || !line.contains(ESCAPE)));
-        // A colour is set where it changes, not for each byte.
+        // A colour is set only where it changes, not for each byte.
         assert!(!coloured.contains("\x1b[0m\x1b[0m"));
     }
     let zeros = in_a_pipe(&["hexdump", "--raw", "--color", "always", "/dev/null"], &[]);
@@ -120,7 +120,7 @@ fn colours_change_nothing_else_of_a_hexdump() {
 
 #[test]
 fn progress_is_for_a_terminal_that_shows_nothing_else() {
-    // Its line has bytes, of how many, how fast, and how long it takes.
+    // The line has the bytes done, the total, the speed and the time left.
     let moves = |shown: &str| shown.contains("B/s, ");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("random");
@@ -134,18 +134,18 @@ fn progress_is_for_a_terminal_that_shows_nothing_else() {
         format!("hexdump --raw {path}"),
         format!("diff --raw --bytes {path} /bin/sh"),
     ] {
-        // Standard error alone is the terminal.
+        // Only standard error is the terminal.
         let shown = on_a_terminal(&format!("{command} > {out}"), &[]);
         assert!(moves(&shown), "{command}: {shown:?}");
         assert!(shown.ends_with("\x1b[2K") || !shown.contains('\n'), "{command}: {shown:?}");
         let quiet = on_a_terminal(&format!("{command} --quiet > {out}"), &[]);
         assert_eq!(quiet, "", "{command}");
-        // Nor where what is found goes to the same terminal.
+        // No progress if the results go to the same terminal.
         let mixed = on_a_terminal(&format!("{command} | wc -c > {out}"), &[]);
         assert!(moves(&mixed), "{command}: {mixed:?}");
         let both = on_a_terminal(&command, &[("PAGER", "cat")]);
         assert!(!moves(&both), "{command}");
-        // Into a pipe nothing moves.
+        // No progress into a pipe.
         let words: Vec<&str> = command.split(' ').collect();
         let output = memdump().args(words).output().unwrap();
         assert_eq!(said(&output), "", "{command}");

@@ -58,7 +58,7 @@ fn a_size_is_exact_and_more_than_there_is_ends_with_a_warning() {
     assert!(output.stdout == all);
     assert!(said(&output).contains("warning: there is less memory than the 1.0 GiB asked for"));
     assert!(machine.run(&["-s", "0"]).stdout == all);
-    // What follows a hole takes its place.
+    // The memory after a hole moves into its place.
     machine.flags(&[(1, POISONED)]);
     assert!(machine.run(&["-s", "8192"]).stdout == memory(0x2000, 0x4000));
 }
@@ -128,7 +128,7 @@ fn holes_are_named_with_their_causes_and_the_status() {
     assert!(output.stdout[0x15_0000..0x15_2000].iter().all(|&byte| byte == 0));
     assert!(output.stdout[0x15_2000..0x60_0000] == memory(0x15_2000, 0x60_0000));
 
-    // A ballooned page has no content that anybody could have taken.
+    // A ballooned page has no content that could be dumped.
     machine.flags(&[(0x150, OFFLINE)]);
     let output = machine.run(&["--progress", "json"]);
     assert_eq!(output.status.code(), Some(0));
@@ -160,7 +160,7 @@ fn every_format_holds_the_memory() {
     assert!(elf[4096..] == all_memory());
     assert!(elf.windows(24).any(|window| window == b"OSRELEASE=6.1.0-made-up\n"));
 
-    // An image is a source too.
+    // An image can also be the source.
     fs::write(machine.path("image.lime"), lime).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_memdump"))
         .args(["--source", "image.lime", "--format", "padded"])
@@ -259,12 +259,12 @@ fn a_full_device_is_a_failure_in_one_line() {
     }
 }
 
-/// Starts a dump into a pipe that nobody reads, and sends a signal when it is stuck.
+/// Starts a dump into a pipe that nobody reads, and sends a signal once it is stuck.
 fn interrupted_by(signal: rustix::process::Signal) -> (std::process::Output, Duration) {
     let machine = Machine::new();
     let mut child =
         machine.memdump(&["-q"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // It has begun, and so it minds signals; nobody reads on.
+    // The dump has begun, so it handles signals. Nothing more is read.
     child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
     let started = Instant::now();
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
@@ -289,7 +289,7 @@ fn a_signal_ends_a_dump_even_when_the_output_is_stuck() {
 #[test]
 fn a_stopped_dump_leaves_a_file_that_says_it_is_partial() {
     let machine = Machine::new();
-    // A full second of memory at this read size.
+    // Dumping takes a full second at this read size.
     let mut child = machine
         .memdump(&["-q", "-b", "1", "--readers", "1", "-o", "ram.img"])
         .stderr(Stdio::piped())

@@ -1,6 +1,6 @@
-//! `memdump convert` and `memdump info` on image files. The images are laid out here by hand.
+//! `memdump convert` and `memdump info` on image files, which are laid out here by hand.
 
-// Each test uses some of what they have.
+// Each test uses only some of the helpers.
 #[allow(dead_code)]
 #[path = "support/looking.rs"]
 mod support;
@@ -14,7 +14,7 @@ use support::{memdump, said};
 use tempfile::TempDir;
 
 const PAGE: u64 = 4096;
-/// The made-up machine: RAM below and above a hole, some of it zero, some noise.
+/// The made-up machine: RAM below and above a hole. Some of it is zeros, some is noise.
 const RANGES: [(u64, u64); 3] =
     [(0x1000, 0x9_f000), (0x10_0000, 0x60_0000), (0x1_0000_0000, 0x1_0080_0000)];
 
@@ -63,7 +63,7 @@ impl Images {
         assert_eq!(output.status.code(), Some(0), "{from} to {to}: {}", said(&output));
     }
 
-    /// Makes `damaged.avml`, of which a byte is another.
+    /// Writes `damaged.avml`, in which one byte is wrong.
     fn damaged(&self) {
         self.convert("first.lime", "image.avml", &[]);
         let mut image = fs::read(self.path("image.avml")).unwrap();
@@ -123,7 +123,7 @@ fn raw_and_padded_images_lead_back_with_what_they_do_not_say() {
     images.convert("image.padded", "again.lime", &range);
     assert!(fs::read(images.path("again.lime")).unwrap() == lime(&RANGES[..2]));
 
-    // Without a word it is not known what they are.
+    // Without an option, the formats are unknown.
     let output = images.try_convert("image.raw", "x.lime", &[]);
     assert_eq!(output.status.code(), Some(1));
     assert!(said(&output).contains("--map FILE"), "{}", said(&output));
@@ -149,7 +149,7 @@ fn a_part_is_taken_as_a_part() {
 #[test]
 fn the_same_format_is_passed_on_byte_for_byte() {
     let images = Images::new();
-    // Nothing that any writer of ours makes: two records that touch.
+    // Two adjacent records, which no writer of ours makes.
     let odd = [lime(&[(0, 0x3000)]), lime(&[(0x3000, 0x5000)])].concat();
     fs::write(images.path("odd.lime"), &odd).unwrap();
     for (suffix, program) in [("zst", "zstd"), ("lz4", "lz4"), ("gz", "gzip")] {
@@ -157,7 +157,7 @@ fn the_same_format_is_passed_on_byte_for_byte() {
         images.convert("odd.lime", &packed, &[]);
         images.convert(&packed, "again.lime", &[]);
         images.same("again.lime", "odd.lime");
-        // Where the usual program is there, it reads the same.
+        // If the codec's own program is installed, it reads the same.
         let unpacked = Command::new(program).args(["-d", "-c"]).arg(images.path(&packed)).output();
         if let Ok(unpacked) = unpacked {
             assert!(unpacked.stdout == odd, "{program}");
@@ -202,7 +202,7 @@ fn what_an_image_has_no_content_for_is_a_gap_where_the_format_can_say_so() {
         images.convert(&name, "again.lime", &[]);
         images.same("again.lime", "left.lime");
     }
-    // It is listed all the same.
+    // The hole is still listed.
     let output = images.try_convert("lost.kdump", "gap.elf", &[]);
     let missing = format!("{from:#x}");
     assert!(said(&output).contains(&missing), "{missing}: {}", said(&output));

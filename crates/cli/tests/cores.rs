@@ -1,5 +1,5 @@
-//! `memdump strings` and `hexdump` on cores of processes at their true addresses, beside GNU strings and hexdump(1) on the
-//! same bytes, stretch by stretch. The tests of each command take cores as plain files.
+//! `memdump strings` and `hexdump` on cores of processes, at the processes' addresses. The results are compared with GNU strings and
+//! hexdump(1) on the same bytes. The tests of each command read cores as plain files instead.
 
 #[path = "support/looking.rs"]
 #[allow(dead_code)]
@@ -10,7 +10,7 @@ use std::path::Path;
 
 use support::{Files, printed, run, said};
 
-/// Stretches of memory in an ELF64 core (elf(5)): the address of the first byte, and the bytes. What touches is one.
+/// The contiguous stretches of memory in an ELF64 core (elf(5)): the address of the first byte, and the bytes.
 fn stretches(core: &[u8]) -> Vec<(u64, Vec<u8>)> {
     let word = |at: usize| u64::from_le_bytes(core[at..at + 8].try_into().unwrap());
     let half = |at: usize| u16::from_le_bytes(core[at..at + 2].try_into().unwrap());
@@ -18,7 +18,7 @@ fn stretches(core: &[u8]) -> Vec<(u64, Vec<u8>)> {
     for index in 0..usize::from(half(56)) {
         let header = word(32) as usize + 56 * index;
         let (offset, addr, len) = (word(header + 8), word(header + 16), word(header + 32));
-        // PT_LOAD; what was left out of the core is in no file.
+        // Only PT_LOAD; memory that the core leaves out has no bytes in the file.
         if word(header) as u32 != 1 || len == 0 {
             continue;
         }

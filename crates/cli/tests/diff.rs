@@ -1,6 +1,6 @@
 //! `memdump diff` on processes and images whose changes are known.
 
-// Each test uses some of what they have.
+// Each test uses only some of the helpers.
 #[allow(dead_code)]
 #[path = "support/mod.rs"]
 mod machine;
@@ -29,14 +29,14 @@ fn printed(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-/// The objects of a sort that were printed.
+/// The printed objects of one type.
 fn lines(output: &Output, sort: &str) -> Vec<Value> {
     let text = printed(output);
     let objects = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     objects.filter_map(|object| object.get(sort).cloned()).collect()
 }
 
-/// A process that was dumped, and then changed what the test knows of.
+/// A process that was dumped and then made known changes.
 fn changed() -> (Target, String) {
     let target = Target::start("change", Path::new(""));
     assert_eq!(target.dump(&[]).status.code(), Some(0));
@@ -50,7 +50,7 @@ fn changed() -> (Target, String) {
     (target, core)
 }
 
-/// The row around an address.
+/// The row that contains an address.
 fn row(rows: &[Value], addr: u64) -> &Value {
     let around = |side: &Value| match (side["start"].as_u64(), side["end"].as_u64()) {
         (Some(start), Some(end)) => (start..end).contains(&addr),
@@ -80,7 +80,7 @@ fn a_process_is_compared_with_its_core() {
     let told = summary["growth"].as_i64().unwrap();
     assert!((growth..growth + 4 * PAGE as i64).contains(&told), "{summary}");
 
-    // The same for people, and as two cores.
+    // The same as text, and with two cores.
     let output = diff(&[&core, &target.pid()]);
     let text = printed(&output);
     let first = text.lines().next().unwrap();
@@ -142,7 +142,7 @@ fn two_processes_of_a_program_are_compared_wherever_their_memory_lies() {
     for name in ["heap", "stack", "library"] {
         let kind = kind(name);
         let of = |what: &str| kind[what].as_u64().unwrap();
-        // The heap's pages hold their own addresses, which differ; none is new.
+        // The heap's pages contain their own addresses, so they differ. None is new.
         assert!(of("changed") + of("same") > 0, "{kind}");
         assert!(of("added") + of("gone") <= 4 * PAGE, "{kind}");
     }
@@ -157,7 +157,7 @@ fn what_is_the_same_is_said_to_be() {
     let output = diff(&[core, core]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     assert!(printed(&output).starts_with("A and B are the same: "), "{}", printed(&output));
-    // Compressed it is the same memory.
+    // A compressed core has the same memory.
     let packed = target.folder.path().join("core.zst");
     let mut convert = memdump();
     assert!(
@@ -209,11 +209,11 @@ fn images_of_a_machine_are_compared_by_physical_address() {
     let output = diff(&[&path("a"), &path("c"), "--json"]);
     assert_eq!(output.status.code(), Some(0), "{}{}", printed(&output), said(&output));
 
-    // A page that changed in one byte, and one that holds nothing any more.
+    // One page that changed in one byte, and one that is now zeros.
     let mut changed = fs::read(path("b")).unwrap();
     changed[0x20_0123] ^= 0xff;
     changed[0x30_0000..0x30_1000].fill(0);
-    // Images may be read only, for root alone not.
+    // The image is read-only, so it cannot be overwritten except by root.
     fs::remove_file(path("b")).unwrap();
     fs::write(path("b"), changed).unwrap();
     let mut convert = memdump();
@@ -273,12 +273,12 @@ fn a_damaged_core_is_compared_with_its_process() {
     let target = Target::start("pattern", Path::new(""));
     assert!(target.dump(&["-q"]).status.success());
     let core = target.core().to_str().unwrap().to_owned();
-    // Its last pages are notes.
+    // The last pages of the core are notes.
     let (cut, pid) = (cut(&core, 8 * PAGE), target.pid());
     let output = diff(&[&cut, &pid]);
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
     assert!(said(&output).contains("--salvage"), "{}", said(&output));
-    // Before its name, or after both: where it says something of the file.
+    // The option stands before the name of the file, or after both names.
     for (arguments, side) in [
         (vec!["--salvage", &cut, &pid], "unread_a"),
         (vec![&pid, "--salvage", &cut], "unread_b"),
@@ -337,7 +337,7 @@ fn options_about_processes_apply_to_the_sides_that_have_one() {
         let output = diff(&[a, b, "--dontdump"]);
         assert!(matches!(output.status.code(), Some(0 | 1)), "{}", said(&output));
     }
-    // A file has no heap: all that the process has of it is new.
+    // A file has no heap, so all of the process's heap is new.
     let file = target.folder.path().join("empty");
     fs::write(&file, "").unwrap();
     let output = diff(&[file.to_str().unwrap(), &target.pid(), "--kind", "heap", "--json"]);
@@ -376,10 +376,10 @@ fn each_file_is_read_as_the_options_beside_its_name_say() {
         assert_eq!(status, Some(0), "{arguments:?}");
         assert!(arguments.contains(&"--raw") || same == all, "{arguments:?}: {same}");
     }
-    // Said of the wrong one it is wrong.
+    // It is an error for the wrong side.
     assert_eq!(same(&["--map", &map, &raw, &raw]).0, Some(1));
     assert_eq!(same(&["--input-format", "lime", &raw, &lime]).0, Some(2));
-    // What is whole of a damaged image is compared.
+    // The readable parts of a damaged image are compared.
     for arguments in [
         vec!["--salvage", &cut, &lime],
         vec![&lime, "--salvage", &cut],

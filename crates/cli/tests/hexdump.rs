@@ -1,6 +1,6 @@
-//! `memdump hexdump` beside hexdump(1), on files, images and processes.
+//! `memdump hexdump` compared with hexdump(1), on files, images and processes.
 
-// Each test uses some of what they have.
+// Each test uses only some of the helpers.
 #[allow(dead_code)]
 #[path = "support/mod.rs"]
 mod machine;
@@ -21,7 +21,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 use support::{PAGE, Target, memdump, said};
 
-/// `hexdump -C`, of Debian's package bsdextrautils.
+/// The output of `hexdump -C`, which is in Debian's package bsdextrautils.
 fn peer(file: &Path, arguments: &[&str]) -> String {
     let output = Command::new("hexdump").arg("-C").args(arguments).arg(file).output();
     let output = output.expect("hexdump, of the Debian package bsdextrautils");
@@ -29,7 +29,7 @@ fn peer(file: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What hexdump(1) printed, with addresses of 16 digits, which those of memory have, and so much higher.
+/// The output of hexdump(1) with addresses of 16 digits, as memory has them, increased by `by`.
 fn moved(text: &str, by: u64) -> String {
     let mut moved = String::new();
     for line in text.lines() {
@@ -54,7 +54,7 @@ fn printed(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-/// Bytes in which lines repeat.
+/// Random bytes in which lines repeat.
 fn repeating() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         (any::<u8>(), 1_usize..600).prop_map(|(byte, len)| vec![byte; len]),
@@ -85,7 +85,7 @@ proptest! {
 fn large_files_are_shown_as_hexdump_shows_them() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
-    // Runs that end near the borders of what is read at a time, and one that goes over many of them.
+    // Runs that end near the borders of blocks, and one that crosses many of them.
     let mib = 1 << 20;
     let mut bytes = fs::read(env!("CARGO_BIN_EXE_memdump")).unwrap();
     bytes.truncate(3 * mib);
@@ -94,7 +94,7 @@ fn large_files_are_shown_as_hexdump_shows_them() {
     bytes.extend(vec![9; 3 * mib + 5]);
     bytes.extend(vec![0; 2 * mib]);
     bytes.extend(b"end");
-    // A compressed file is shown as it is, too.
+    // A compressed file is also shown as it is.
     let packed = zstd::encode_all(&bytes[..mib], 1).unwrap();
     fs::write(&file, &packed).unwrap();
     let output = hexdump(&["--raw", file.to_str().unwrap()]);
@@ -148,7 +148,7 @@ fn addresses_and_lengths_say_what_is_shown() {
         assert_eq!(output.status.code(), Some(0), "{}", said(&output));
         assert_eq!(printed(&output), wanted, "{ranges:?}");
     }
-    // The end of one region, nothing, and the front of the next.
+    // The end of one region, a gap, and the start of the next.
     let output = hexdump(&[lime, "5ffff8-1000008"]);
     assert_eq!(output.status.code(), Some(3));
     assert_eq!(printed(&output), part(0x5f_fff8, 8) + &part(0x100_0000, 8));
@@ -174,7 +174,7 @@ fn a_process_is_shown_as_it_is_and_does_not_grow() {
     let before = ["VmRSS", "VmPTE", "VmSwap"].map(|key| target.status(key));
     support::took_all_it_may(&hexdump(&[&target.pid()]));
     assert_eq!(["VmRSS", "VmPTE", "VmSwap"].map(|key| target.status(key)), before);
-    // Nothing of a GiB was touched: three lines for all of it.
+    // A GiB of unpopulated memory takes three lines.
     let (start, len) = target.told["anonymous"];
     let output = hexdump(&[&target.pid(), &format!("{start:#x}+{len}")]);
     let zeros = "00 00 00 00 00 00 00 00  00 00 00 00 00 00 00 00  |................|";
@@ -202,7 +202,7 @@ fn json_has_all_bytes() {
         assert_eq!(line["hex"], word(addr) + &word(addr + 8));
         assert_eq!(line["text"].as_str().unwrap().len(), 16);
     }
-    // Text that JSON has to quote, and lines that are alike.
+    // Text that JSON has to escape, and repeated lines.
     let file = target.folder.path().join("file");
     fs::write(&file, [&b"a\"b\\c\n\x1b\xff........"[..]; 3].concat()).unwrap();
     let output = hexdump(&["--raw", "--json", file.to_str().unwrap()]);
@@ -221,7 +221,7 @@ fn people_see_regions_and_what_is_missing() {
     let range = format!("{:x}-{:x}", guard - 32, guard + PAGE + 32);
     let output = hexdump(&[&target.pid(), &range, "--color", "always"]);
     let text = printed(&output);
-    // Without its colours it is what programs get, and more lines.
+    // Without colours, it is the output for programs, plus some lines.
     let mut plain = String::new();
     let mut rest = text.as_str();
     while let Some((before, after)) = rest.split_once('\x1b') {
@@ -282,7 +282,7 @@ fn what_is_long_goes_through_the_pager_on_a_terminal() {
             env!("CARGO_BIN_EXE_memdump"),
             file.display()
         );
-        // script(1) gives it a terminal.
+        // script(1) provides a terminal.
         let mut script = Command::new("script");
         script.args(["-q", "-e", "-c", &command, "/dev/null"]).stdin(Stdio::null());
         script.env("PAGER", "sed s/^/paged:/").env("TERM", "xterm").env_remove("NO_COLOR");
@@ -314,11 +314,11 @@ fn the_interrupt_key_is_for_the_pager() {
     );
     let mut script = Command::new("script");
     script.args(["-q", "-e", "-c", &command, "/dev/null"]).stdin(Stdio::null());
-    // What the key sends to both, once the pager has begun.
+    // The signal that the interrupt key sends to both programs, once the pager has begun.
     script.env("PAGER", "head -c 100 > /dev/null; kill -INT $PPID; wc -l").env("TERM", "dumb");
     let output = script.output().expect("script, of the Debian package bsdutils");
     assert!(output.status.success(), "{}", said(&output));
-    // Of the lines the first, or more where head takes more than it needs, are gone.
+    // The first lines are gone: those that head read, which may be more than it printed.
     let lines: usize = printed(&output).trim().parse().unwrap();
     assert!((262_144 - 4096..=262_145).contains(&lines), "{lines}");
 }

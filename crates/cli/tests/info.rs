@@ -1,6 +1,6 @@
-//! `memdump info` of what is live: processes and the machine. Of images it is tested with what makes them.
+//! `memdump info` on live memory: processes and the machine. It is tested on images together with the commands that write them.
 
-// Each test uses some of what they have.
+// Each test uses only some of the helpers.
 #[allow(dead_code)]
 #[path = "support/mod.rs"]
 mod machine;

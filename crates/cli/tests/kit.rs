@@ -1,5 +1,5 @@
-//! The analysis kit: what is in it is what the machine says, and the manifest says what is in it. The memory is made up; the kit is
-//! of the machine that the tests run on, as far as that has such files.
+//! The analysis kit: its files equal those of the machine, and the manifest lists them. The memory is made up, but the kit is that of
+//! the machine that runs the tests, with the files that exist there.
 
 mod support;
 
@@ -11,7 +11,7 @@ use std::process::Command;
 use serde_json::Value;
 use support::{Machine, mode, said};
 
-/// Files of this machine's `/proc` that stay as they are.
+/// The files of this machine's `/proc` that do not change.
 const LASTING: [&str; 3] = ["cmdline", "version", "config.gz"];
 
 fn machine() -> Machine {
@@ -44,7 +44,7 @@ fn run(machine: &Machine, program: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The build identifier in notes: a header of three words (sizes 4 and 20, type 3), the name, the identifier.
+/// The build ID in ELF notes: a header of three words (sizes 4 and 20, type 3), the name, the ID.
 fn build_id(notes: &[u8]) -> Option<String> {
     let head = [&[4, 0, 0, 0, 20, 0, 0, 0, 3, 0, 0, 0][..], b"GNU\0"].concat();
     let at = notes.windows(head.len()).position(|window| window == head)? + head.len();

@@ -1,4 +1,4 @@
-//! Manifests: what a dump says of itself, and what `memdump verify` finds out.
+//! Manifests: the content of those that a dump writes, and the damage that `memdump verify` finds.
 
 mod support;
 
@@ -15,7 +15,7 @@ fn memdump(machine: &Machine, arguments: &[&str]) -> Output {
     command.args(arguments).current_dir(machine.folder.path()).output().unwrap()
 }
 
-/// Dumps with `-o image` and more.
+/// Dumps with `-o image` and further arguments.
 fn dump(machine: &Machine, arguments: &[&str]) {
     let mut all = vec!["-o", "image", "--overwrite"];
     all.extend(arguments);
@@ -32,7 +32,7 @@ fn verify(machine: &Machine) -> (Option<i32>, Value) {
     (output.status.code(), serde_json::from_slice(&output.stdout).unwrap())
 }
 
-/// Files whose mode forbids it are written by their owner all the same.
+/// Changes a byte of a file, even if its mode makes it read-only.
 fn damage(path: &Path, at: usize) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
     let mut bytes = fs::read(path).unwrap();
@@ -51,9 +51,9 @@ fn an_image_is_verified_in_every_format_and_damage_is_located() {
         assert_eq!((status, &report["verified"]), (Some(0), &true.into()), "{format}: {report}");
         assert_eq!(report["regions"], 3);
 
-        // A byte of the second region's memory, where it stands as it is; anywhere else in the data.
+        // A byte of the second region's memory if the format stores it verbatim; else any byte of the data.
         let bytes = fs::read(machine.path("image")).unwrap();
-        // Long enough to be there once.
+        // Long enough to occur only once.
         let part = memory(0x30_0000, 0x32_0000);
         let place = bytes.windows(part.len()).position(|window| window == part);
         damage(&machine.path("image"), place.unwrap_or(bytes.len() / 2));
@@ -88,7 +88,7 @@ fn a_manifest_says_what_was_taken() {
     assert!(!manifest["timeline"].as_array().unwrap().is_empty());
     assert!(manifest["command"].as_array().unwrap().len() > 5);
 
-    // The usual program checks it too.
+    // sha256sum(1) checks it too.
     let mut sums = Command::new("sha256sum");
     sums.args(["-c", "image.sha256"]).current_dir(machine.folder.path());
     assert!(sums.status().unwrap().success());
@@ -147,7 +147,7 @@ fn a_part_a_compressed_and_a_converted_image_are_verified() {
     assert!(output.status.success(), "{}", said(&output));
     let output = memdump(&machine, &["verify", "second.avml", "second.json"]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    // The memory is the same: the regions' hashes are those of the first.
+    // The memory is the same, so the hashes of the regions are those of the first image.
     let second: Value =
         serde_json::from_slice(&fs::read(machine.path("second.json")).unwrap()).unwrap();
     for (one, other) in manifest(&machine)["regions"]

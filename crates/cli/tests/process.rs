@@ -1,5 +1,5 @@
-//! `memdump process` on real processes. It needs ptrace of one's own children: not root, but neither a
-//! container that forbids it.
+//! `memdump process` on real processes. The tests trace their own child processes. That needs no root, but some containers
+//! forbid it.
 
 #[path = "support/process.rs"]
 #[allow(dead_code)]
@@ -31,7 +31,7 @@ fn every_kind_of_memory_is_taken_in_every_way_of_pausing() {
     let target = target("pattern");
     for pause in PAUSES {
         let output = target.dump(&["--pause", pause]);
-        // A fork has no page tables of shared memory.
+        // A fork has no page tables for shared memory.
         match pause {
             "snapshot" => took_all_it_may(&output),
             _ => assert_eq!(output.status.code(), Some(0), "{pause}: {}", said(&output)),
@@ -50,7 +50,7 @@ fn every_kind_of_memory_is_taken_in_every_way_of_pausing() {
 #[test]
 fn split_writes_a_file_for_each_mapping_that_it_fills_itself() {
     let target = target("pattern");
-    // A thread that runs writes down its processor now and then (rseq): it is to stand still in between.
+    // A running thread records its CPU now and then (rseq), so it has to be paused between the two reads.
     let pid = rustix::process::Pid::from_child(&target.child);
     rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
     target.comes_to('T');
@@ -87,9 +87,9 @@ fn split_writes_a_file_for_each_mapping_that_it_fills_itself() {
         files += 1;
     }
     assert!(files >= 5);
-    // It stays stopped.
+    // The process stays stopped.
     target.comes_to('T');
-    // The maps, the manifest, and the checksums.
+    // Three more: the maps, the manifest and the checksums.
     assert_eq!(fs::read_dir(&folder).unwrap().count(), files + 3);
 }
 
@@ -142,7 +142,7 @@ fn a_reservation_of_8_tib_takes_no_time() {
 #[test]
 fn what_only_the_page_cache_has_is_read_there() {
     let mut file = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    // Shorter than its mapping: 40 of 64 pages.
+    // The file is shorter than its mapping: 40 of 64 pages.
     let content: Vec<u8> = (0..40 * PAGE).map(|at| (at / PAGE) as u8 | 0x40).collect();
     file.write_all(&content).unwrap();
     file.flush().unwrap();
@@ -208,7 +208,7 @@ fn a_compressed_core_is_the_core() {
         .args(["-q", "-d", "-o"])
         .args([&plain, &compressed])
         .status();
-    // The program is no part of Rust; where it is missing, the library that wrote it reads it.
+    // The program may be missing. Then the library that wrote the file reads it.
     if output.is_err() {
         let file = fs::File::open(&compressed).unwrap();
         fs::write(&plain, zstd::decode_all(file).unwrap()).unwrap();
@@ -258,7 +258,7 @@ fn refusals_say_what_it_is() {
     let zombie = family.told["zombie"].0.to_string();
     assert!(refusal(&[&zombie]).contains("zombie"));
     assert!(refusal(&["4194304"]).contains("there is no process 4194304"));
-    // The first thread of the kernel, where this pid namespace has it.
+    // The first kernel thread, if this PID namespace has it.
     if fs::read_to_string("/proc/2/comm").is_ok_and(|name| name.trim() == "kthreadd") {
         assert!(refusal(&["2"]).contains("thread of the kernel"));
     }
@@ -287,7 +287,7 @@ fn wrong_words_are_wrong_usage() {
     }
 }
 
-/// Starts a dump whose reader does not read, so that it is in the middle for as long as is needed.
+/// Starts a dump into a pipe that is not read, so that it stays in the middle for as long as needed.
 fn stuck(target: &Target, pause: &str) -> std::process::Child {
     let mut command = memdump();
     command.args(["process", &target.pid(), "--pause", pause, "-o", "-"]);
@@ -345,13 +345,13 @@ fn the_process_runs_on_when_memdump_is_killed_or_interrupted() {
             _ => within_reason("it runs meanwhile", || counter(file.path()) > before),
         }
         rustix::process::kill_process(rustix::process::Pid::from_child(&dump), signal).unwrap();
-        // What is stuck in a pipe takes the signal's grace, or the pipe's end.
+        // A dump that is stuck in a pipe ends with the grace period of the signal, or when the pipe is closed.
         drop(dump.stdout.take());
         dump.wait().unwrap();
         let before = counter(file.path());
         let after = format!("after {pause} and {signal:?}");
         within_reason(&format!("it runs on {after}"), || counter(file.path()) > before);
-        // The kernel takes its time to end a killed copy.
+        // The kernel needs some time to end a killed copy.
         within_reason(&format!("nothing is left {after}"), || is_unharmed(&target));
     }
 }
@@ -373,7 +373,7 @@ fn a_program_that_is_replaced_meanwhile_is_told() {
     assert!(rest.len() < 256 << 20);
 }
 
-/// The rest of a dump that is stuck, after the target did what it is for.
+/// Finishes a dump that is stuck, once the target has done what `mode` says.
 fn changed_meanwhile(mode: &str, done: impl Fn(&Target) -> bool) -> (i32, String, Target) {
     let target = target(mode);
     let mut dump = stuck(&target, "none");
@@ -420,7 +420,7 @@ fn what_is_killed_while_it_is_stopped_is_told() {
         let mut target = target("exit");
         let mut dump = stuck(&target, pause);
         target.child.kill().unwrap();
-        // Nothing keeps it: it ends though it is traced.
+        // Nothing keeps the process: it ends although it is traced.
         let started = Instant::now();
         while target.child.try_wait().unwrap().is_none() {
             assert!(started.elapsed() < Duration::from_secs(10), "{pause}: it does not end");
@@ -431,7 +431,7 @@ fn what_is_killed_while_it_is_stopped_is_told() {
         let output = dump.wait_with_output().unwrap();
         let status = output.status.code();
         match pause {
-            // The memory goes with the process.
+            // The memory is lost with the process.
             "stop" => {
                 assert_eq!(status, Some(1), "{}", said(&output));
                 assert!(said(&output).contains("the process has ended"), "{}", said(&output));

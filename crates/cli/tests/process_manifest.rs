@@ -1,4 +1,4 @@
-//! Manifests of processes: beside a core, in the directory of several files, and what `memdump verify` makes of them.
+//! Manifests of processes, beside a core and in a directory of several files, and `memdump verify` on them.
 
 #[path = "support/process.rs"]
 #[allow(dead_code)]
@@ -25,7 +25,7 @@ fn run(target: &Target, arguments: &[&str]) -> Output {
 fn dump(target: &Target, arguments: &[&str]) {
     let pid = target.pid();
     let output = run(target, &[&["process", &pid], arguments].concat());
-    // A fork has no page tables of shared memory.
+    // A fork has no page tables for shared memory.
     match arguments.contains(&"snapshot") {
         true => took_all_it_may(&output),
         false => assert_eq!(output.status.code(), Some(0), "{}", said(&output)),
@@ -43,7 +43,7 @@ fn verify(target: &Target, what: &str) -> (Option<i32>, Value) {
     (output.status.code(), report)
 }
 
-/// Changes a byte of a file, whose mode forbids it.
+/// Changes a byte of a file, even if its mode makes it read-only.
 fn damage(path: &Path, at: usize) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
     let mut bytes = fs::read(path).unwrap();
@@ -72,7 +72,7 @@ fn a_core_has_a_manifest_beside_it_in_every_way_of_pausing() {
         assert_eq!(manifest["space"], format!("process {}", target.pid()));
         assert!(!manifest["timeline"].as_array().unwrap().is_empty());
 
-        // What a region holds, taken out of the core by another reader, has the hash.
+        // The hash is that of the region's bytes, as another reader extracts them from the core.
         let (start, len) = target.told["anonymous"];
         let regions = manifest["regions"].as_array().unwrap();
         let region = regions.iter().find(|region| {
@@ -134,7 +134,7 @@ fn files_of_a_split_are_checked_one_by_one() {
         .iter()
         .map(|file| file["name"].as_str().unwrap())
         .collect();
-    // Every file there but the two that say so.
+    // Every file there except the manifest and the checksums.
     assert_eq!(listed.len(), fs::read_dir(&folder).unwrap().count() - 2);
     assert!(checks(&target, "parts", &format!("{pid}.sha256")));
     assert_eq!(verify(&target, "parts").0, Some(0));
@@ -227,7 +227,7 @@ fn a_signal_while_a_core_is_hashed_leaves_the_core() {
     let mut command = memdump();
     command.args(["process", &target.pid(), "-o", "core"]).current_dir(target.folder.path());
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-    // 8 GiB of nearly nothing: copied in no time, and hashed for seconds.
+    // 8 GiB of almost nothing: copying takes no time, hashing takes seconds.
     while !path("core").exists() {
         assert!(child.try_wait().unwrap().is_none(), "there is no core");
         thread::sleep(Duration::from_millis(1));

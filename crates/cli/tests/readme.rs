@@ -1,4 +1,4 @@
-//! The README's tables are those of the code.
+//! The README's tables, compared with those of the code.
 
 use std::fs;
 use std::path::Path;

@@ -1,7 +1,7 @@
-//! `--salvage`: images that are cut short or damaged, through the real command. The images are laid out here by hand, or made by
-//! the command and then damaged.
+//! `--salvage` of the command, on truncated and damaged images. The images are laid out here by hand, or written by the command and
+//! then damaged.
 
-// Each test uses some of what they have.
+// Each test uses only some of the helpers.
 #[allow(dead_code)]
 #[path = "support/looking.rs"]
 mod support;
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 const PAGE: usize = 4096;
 const RANGES: [(u64, u64); 2] = [(0x1000, 0x9_f000), (0x10_0000, 0x40_0000)];
 
-/// No two pages are alike, and none is zeros.
+/// Memory in which no two pages are equal, and no page is zeros.
 fn memory(start: u64, end: u64) -> Vec<u8> {
     (start..end).map(|addr| (addr / 64).wrapping_mul(0x9e37_79b9) as u8 | 1).collect()
 }
@@ -40,7 +40,7 @@ impl Images {
     }
 
     fn write(&self, name: &str, bytes: &[u8]) {
-        // What is there may be read only, for root alone not.
+        // An existing file may be read-only, so it cannot be overwritten except by root.
         let _ = fs::remove_file(self.path(name));
         fs::write(self.path(name), bytes).unwrap();
     }
@@ -53,7 +53,7 @@ impl Images {
         self.write(cut, &self.read(name)[..len]);
     }
 
-    /// Runs the command in the directory; what it says is one line where it fails.
+    /// Runs the command in the directory. If it fails, its message must be one line.
     fn run(&self, status: i32, arguments: &[&str]) -> Output {
         let output = memdump().current_dir(self.0.path()).args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(status), "{arguments:?}: {}", said(&output));
@@ -112,7 +112,7 @@ fn an_image_that_is_cut_short_is_refused_and_what_is_there_can_be_had() {
         assert!(images.read("out.lime") == front(whole - missing), "{name}");
         fs::remove_file(images.path("out.lime")).unwrap();
     }
-    // Nothing is wrong with a whole one.
+    // A complete image has no problems.
     for name in ["whole.lime", "whole.elf", "whole.kdump"] {
         assert_eq!(images.info(0, &["--salvage", name])["problems"], Value::Array(Vec::new()));
         images.run(0, &["convert", "--salvage", name, "again.lime", "--overwrite"]);
@@ -145,7 +145,7 @@ fn streams_are_salvaged_up_to_their_damage() {
                 (format!("whole.{format}.{suffix}"), format!("cut.{format}.{suffix}"));
             images.run(0, &["convert", &format!("whole.{format}"), &whole]);
             images.cut(&whole, &cut, images.read(&whole).len() * 2 / 3);
-            // Records are found by unpacking, segments stand in front.
+            // Records are found by unpacking; segments are listed at the front.
             let status = if format == "lime" { 1 } else { 3 };
             images.run(status, &["convert", &cut, "out.lime", "--overwrite"]);
             let output = images.run(3, &["convert", "--salvage", &cut, "out.lime", "--overwrite"]);
@@ -153,7 +153,7 @@ fn streams_are_salvaged_up_to_their_damage() {
             let (found, mut whole) = (images.read("out.lime"), lime(&RANGES));
             let held = found.len() - found.iter().rev().take_while(|&&byte| byte == 0).count();
             assert!(held > whole.len() / 3, "{cut}: {held} of {}", whole.len());
-            // Where segments are known, and the end of the stream is not, it is met while it is read.
+            // The segments are known but the end of the stream is not, so the end is found by reading.
             whole[held..].fill(0);
             assert!(found == if format == "lime" { front(held) } else { whole }, "{cut}");
         }
@@ -193,10 +193,10 @@ fn the_files_of_a_split_kdump_are_read_together() {
     let images = Images::new();
     images.run(0, &["convert", "whole.lime", "whole.kdump"]);
     let whole = images.read("whole.kdump");
-    // One block each of header, sub header and two bitmaps; a descriptor of 24 bytes for each page.
+    // One block each for the header, the sub header and two bitmaps, then a descriptor of 24 bytes for each page.
     let table = 4 * PAGE;
     let pages = (0x9e + 0x300) as usize;
-    // From page frame 0x200 on: 0x9e pages of the first range and 0x100 of the second stand before.
+    // From page frame 0x200 on: 0x9e pages of the first range and 0x100 of the second precede it.
     let before = 0x9e + 0x100;
     for (name, from, frames) in [("part.1", 0, 0..0x200_u64), ("part.2", before, 0x200..0x400)] {
         let mut part = whole.clone();
@@ -217,12 +217,12 @@ fn the_files_of_a_split_kdump_are_read_together() {
     images.run(0, &["convert", "part.1", "again.kdump", "--part", "part.2"]);
     images.run(0, &["convert", "again.kdump", "out.lime", "--overwrite"]);
     assert!(images.read("out.lime") == lime(&RANGES));
-    // One alone has its own pages.
+    // One part alone has its own pages.
     images.run(3, &["convert", "--salvage", "part.1", "out.lime", "--overwrite"]);
     assert!(images.read("out.lime") == lime(&[RANGES[0], (0x10_0000, 0x20_0000)]));
 }
 
-/// A core of one segment that has far more bytes than the file that it is packed in.
+/// A compressed core whose one segment has far more bytes than the compressed file.
 fn bomb() -> Vec<u8> {
     let len = 192_u64 << 20;
     let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x04\0\x3e\0\x01\0\0\0".to_vec();
@@ -246,7 +246,7 @@ fn what_unpacks_to_far_more_takes_little_memory() {
         let packed = format!("bomb.elf.{suffix}");
         images.run(0, &["convert", "bomb.elf", &packed]);
         for how in ["", "--salvage"] {
-            // 160 MiB of addresses; those of the program itself are among them.
+            // 160 MiB of address space, which includes the program itself.
             let line = format!("ulimit -v 163840; exec \"$0\" info {how} {packed}");
             let mut shell = Command::new("sh");
             shell.args(["-c", &line, env!("CARGO_BIN_EXE_memdump")]);

@@ -1,4 +1,4 @@
-//! Manifests that the command writes, held against the schema in `docs/manifest.schema.json`, which says what they are.
+//! Manifests that the command writes, checked against the schema in `docs/manifest.schema.json`.
 
 #[path = "support/process.rs"]
 #[allow(dead_code)]
@@ -48,7 +48,7 @@ fn read(path: &Path) -> Value {
     manifest
 }
 
-/// A manifest of a physical dump with all that there can be in it.
+/// A manifest of a physical dump with every field that there can be.
 fn full(machine: &Machine) -> Value {
     fs::write(machine.path("proc/kallsyms"), "0000000000000000 T _text\n").unwrap();
     machine.flags(&[(0x102, 1 << 10)]);
@@ -135,7 +135,7 @@ fn objects(value: &Value, at: &str, found: &mut Vec<String>) {
             found.push(at.to_owned());
             object.iter().for_each(|(key, value)| objects(value, &format!("{at}/{key}"), found));
         }
-        // One of a kind is enough.
+        // One object of each kind is enough.
         Value::Array(items) => {
             items.iter().take(3).enumerate().for_each(|(index, value)| {
                 objects(value, &format!("{at}/{index}"), found);
@@ -168,7 +168,7 @@ fn unknown_and_missing_fields_are_refused() {
             }
             let other = if value.is_string() { Value::from(1) } else { Value::from("x") };
             let wrong = with(place, &|object| drop(object.insert(key.clone(), other.clone())));
-            // Names of the machine are strings already.
+            // The names of the machine are strings already.
             assert!(!wrong || value.is_null(), "{place} takes {other} for {key}");
         }
     }
@@ -200,7 +200,7 @@ fn every_field_is_described() {
     assert!(bare.is_empty(), "{bare:?}");
 }
 
-/// Words that the library has and the schema has not would make a manifest invalid on the day that one is written.
+/// A word that the library has and the schema lacks would make a manifest invalid once it is written.
 #[test]
 fn all_causes_and_kinds_are_listed() {
     let schema: Value = serde_json::from_str(SCHEMA).unwrap();

@@ -1,4 +1,4 @@
-//! `memdump search`, beside grep on the same bytes, and on processes as they run.
+//! `memdump search`, compared with grep on the same bytes, and on running processes.
 
 #[path = "support/looking.rs"]
 mod support;
@@ -12,7 +12,7 @@ use support::{Files, Waiting, json_lines, lime, memdump, printed, python_with_te
 
 /// The offsets at which `grep -ob` finds something.
 fn offsets(printed: &[u8]) -> Vec<u64> {
-    // What was found may be any bytes, a line feed alone excepted.
+    // A match may contain any bytes except a line feed.
     let lines = printed.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
     let offset = |line: &[u8]| {
         let colon = line.iter().position(|&byte| byte == b':').unwrap();
@@ -243,7 +243,7 @@ fn limits_statuses_and_errors() {
         assert_eq!((status, out.as_str()), (2, ""), "{wrong:?}: {message}");
         assert!(message.contains(hint), "{wrong:?}: {message}");
     }
-    // What cannot be looked at must not pass for nothing found.
+    // Memory that cannot be read must not be reported as nothing found.
     let output = memdump().args(["search", "/nonexistent", "text"]).output().unwrap();
     assert_eq!(output.status.code(), Some(3));
 }

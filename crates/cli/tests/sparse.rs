@@ -1,6 +1,6 @@
-//! Sparse files: holes are zeros, and are not read.
+//! Sparse files: their holes count as zeros and are not read.
 
-// Each test uses some of what they have.
+// Each test uses only some of the helpers.
 #[allow(dead_code)]
 #[path = "support/looking.rs"]
 mod support;
@@ -14,11 +14,11 @@ use support::{json_lines, lime, memdump, printed, run, said};
 use tempfile::TempDir;
 
 const TIB: u64 = 1 << 40;
-/// Longer than it takes to look at a few blocks, and much shorter than it takes to read a TiB.
+/// A time longer than reading a few blocks takes, and much shorter than reading a TiB takes.
 const LIMIT: Duration = Duration::from_secs(20);
 const PLACES: [u64; 3] = [70_000, 500_000_000_001, TIB - 20];
 
-/// A file of a TiB with a text in three places.
+/// A file of 1 TiB with a text in three places.
 fn huge(folder: &TempDir, name: &str, text: &str) -> PathBuf {
     let path = folder.path().join(name);
     let file = File::create(&path).unwrap();
@@ -66,7 +66,7 @@ fn how_much_is_left_is_not_held_against_a_short_disk() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("huge.lime");
     let mut image = lime(0, &[7; 4096]);
-    // The record says that it goes on for a TiB of holes, more than there is room for.
+    // The record claims a TiB of holes, more than there is room for.
     image[16..24].copy_from_slice(&(TIB - 1).to_le_bytes());
     fs::write(&path, &image).unwrap();
     File::options().write(true).open(&path).unwrap().set_len(TIB + 32).unwrap();
@@ -77,7 +77,7 @@ fn how_much_is_left_is_not_held_against_a_short_disk() {
     assert_eq!(fs::metadata(&out).unwrap().len() / TIB, 1);
 }
 
-/// The same bytes twice: with holes and without.
+/// Two files with the same bytes: one with holes, one without.
 fn twins(folder: &TempDir, bytes: &[u8]) -> [PathBuf; 2] {
     let [sparse, dense] = ["sparse", "dense"].map(|name| folder.path().join(name));
     fs::write(&dense, bytes).unwrap();
@@ -106,7 +106,7 @@ fn holes_and_zeros_that_are_stored_look_the_same() {
         let len = 20 + (state >> 20) as usize % 250;
         bytes[at..at + len].fill(b'a' + (state >> 60) as u8);
     }
-    // Text on both sides of where granules, pages and blocks end.
+    // Text on both sides of the ends of granules, pages and blocks.
     for at in [4096, 65536, 1 << 20, 3 << 20] {
         bytes[at - 8..at + 8].copy_from_slice(b"over the border!");
     }

@@ -1,4 +1,4 @@
-//! `memdump strings`, beside GNU strings on the same bytes, and on processes as they run.
+//! `memdump strings`, compared with GNU strings on the same bytes, and on running processes.
 
 #[path = "support/mod.rs"]
 #[allow(dead_code)]
@@ -201,7 +201,7 @@ fn counts_are_those_of_sort_and_uniq() {
     assert_eq!(String::from_utf8(table.stdout).unwrap().lines().count(), 4);
 }
 
-/// Texts of letters alone, all different.
+/// A text of letters only, different for each number.
 fn word(number: u64) -> String {
     (0..8).map(|place| char::from(b'a' + (number >> (4 * place) & 15) as u8)).collect()
 }
@@ -233,7 +233,7 @@ fn too_many_templates_are_bounded_and_it_is_said_what_is_missing() {
     assert_eq!(counted + number(&unlisted["strings"]), number(&summary["found"]));
     let at_most = number(&unlisted["at_most"]);
     assert!((8..1000).contains(&at_most), "{at_most}");
-    // What there is most of comes first, and is short of no more than was said.
+    // The most frequent one comes first, and its count is short by no more than the bound.
     assert_eq!(lines[0]["template"], "often there, now as #");
     assert_eq!(lines[1]["template"], "less often");
     for (line, count, len) in [(&lines[0], 100_000, 20), (&lines[1], 8000, 10)] {
@@ -257,7 +257,7 @@ fn physical_memory_is_looked_into_at_its_addresses() {
         command.args(["strings", "-q", "-n", "1", "-t", "d", "physical"]).args(source).output();
     let output = output.unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    // The same of each range of RAM by itself, whose bytes follow from their addresses.
+    // The same for each range of RAM on its own. Its bytes follow from their addresses.
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("range");
     let mut expected = String::new();
@@ -322,7 +322,7 @@ fn a_signal_leaves_nothing_behind() {
     command.args(["strings", "--pause", "snapshot", "-e", "s,S,l,b,L,B", &pid]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdout = child.stdout.take().unwrap();
-    // It is at work: it waits until its output is read.
+    // The command is at work: it waits until its output is read.
     stdout.read_exact(&mut [0; 100]).unwrap();
     process::signal(&child, rustix::process::Signal::INT);
     std::io::copy(&mut stdout, &mut std::io::sink()).unwrap();

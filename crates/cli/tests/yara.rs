@@ -1,4 +1,4 @@
-//! `memdump search --yara`, beside the yara of Debian on the same bytes, and on processes as they run.
+//! `memdump search --yara`, compared with Debian's yara on the same bytes, and on running processes.
 
 #[path = "support/looking.rs"]
 #[allow(dead_code)]
@@ -10,7 +10,7 @@ use std::process::Output;
 
 use support::{Files, Waiting, json_lines, lime, memdump, printed, random, said};
 
-/// Patterns of every sort; conditions that hold and such that do not.
+/// Rules with patterns of every kind, and conditions of which some hold and some do not.
 const RULES: &str = r#"
 rule texts {
     strings:
@@ -44,10 +44,10 @@ private rule secret { strings: $a = "user" condition: $a }
 rule through_another { condition: secret }
 "#;
 
-/// Where, which rule, which pattern.
+/// A match: the address, the rule and the pattern.
 type Line = (u64, String, String);
 
-/// What `yara -s` prints: a rule and the file's name, then `0xOFFSET:$pattern: bytes` for each match.
+/// The matches that `yara -s` prints: a rule and the file's name, then `0xOFFSET:$pattern: bytes` for each match.
 fn theirs(rules: &Path, file: &Path) -> Vec<Line> {
     let text = printed("yara", &["-w", "-s", rules.to_str().unwrap()], file);
     let mut lines = Vec::new();
@@ -82,7 +82,7 @@ fn search(rules: &Path, target: &str, more: &[&str]) -> Output {
     command.output().unwrap()
 }
 
-/// What we find, in the order in which it came.
+/// The matches that memdump prints, in their order.
 fn lines(output: &Output) -> Vec<Line> {
     let mut lines = json_lines(output);
     let summary = lines.pop().unwrap();
@@ -132,7 +132,7 @@ fn what_is_longer_than_a_window_agrees_with_yara_too() {
     )
     .unwrap();
     let mut bytes: Vec<u8> = random().into_iter().cycle().take(80 * MIB).collect();
-    // Windows begin at every 31 MiB and end a MiB behind the next one's beginning.
+    // Windows begin every 31 MiB, and end 1 MiB after the start of the next one.
     for border in [31 * MIB, 32 * MIB, 62 * MIB, 63 * MIB] {
         for offset in [-20_i64, -7, -3, 0, 5] {
             let at = border.checked_add_signed(offset as isize * 20).unwrap();
@@ -169,7 +169,7 @@ fn a_process_and_an_image_have_true_addresses_and_regions() {
     let address: u64 = process.said.parse().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let rules = folder.path().join("rules.yar");
-    // The rules themselves do not have the text.
+    // The rules themselves do not contain the text.
     let rule = "rule needle { strings: $n = { 74 68 65 20 6e 65 65 64 6c 65 20 6f 66 20 74 68 69 73 } condition: $n }";
     fs::write(&rules, rule).unwrap();
     let before = process.status("VmRSS");
@@ -214,7 +214,7 @@ fn errors_and_what_is_left_out() {
     let with_pe = format!("import \"pe\" {text} rule b {{ condition: pe.is_pe }}");
     let (status, message) = run(&with_pe, &["--raw"]);
     assert!(status == 0 && message.contains("the rule b is left out"), "{message}");
-    // Rules beside the rules.
+    // A second file of rules.
     fs::write(path("other.yar"), text).unwrap();
     assert_eq!(run("include \"other.yar\"", &["--raw"]).0, 0);
     let missing = search(&path("nowhere.yar"), path("file").to_str().unwrap(), &["--raw"]);

@@ -1,5 +1,5 @@
-//! Set-up that the tests of commands that look into memory share: processes, files to look into, and the programs whose
-//! results are compared.
+//! Set-up shared by the tests of commands that search and show memory: processes, files, and the programs whose results are
+//! compared.
 
 #[path = "programs.rs"]
 mod programs;
@@ -13,7 +13,7 @@ pub(crate) use laid_out::lime_record as lime;
 use programs::started;
 use tempfile::TempDir;
 
-/// A program that waits, killed when this is dropped.
+/// A program that waits. It is killed when this is dropped.
 pub(crate) struct Waiting {
     pub(crate) child: Child,
     /// Its first line of output.
@@ -28,7 +28,7 @@ impl Waiting {
         Self { child, said: said.trim().to_owned() }
     }
 
-    /// Python that runs `script`, prints a line and waits.
+    /// Starts Python, which runs `script`, prints a line and waits.
     pub(crate) fn python(script: &str) -> Self {
         let script = format!("import ctypes, time\n{script}\ntime.sleep(600)\n");
         Self::start("python3", Command::new("python3").args(["-c", &script]))
@@ -38,7 +38,7 @@ impl Waiting {
         self.child.id().to_string()
     }
 
-    /// A value of its status, in kB.
+    /// A value of the process's status, in kB.
     pub(crate) fn status(&self, key: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find(|line| line.starts_with(key)).unwrap();
@@ -53,7 +53,7 @@ impl Drop for Waiting {
     }
 }
 
-/// Python with texts of several sorts in its memory.
+/// A Python process with various texts in its memory.
 pub(crate) fn python_with_texts() -> Waiting {
     Waiting::python(
         "names = ['user %d at 10.0.%d.%d' % (i, i % 7, i % 251) for i in range(20000)]\n\
@@ -64,7 +64,7 @@ pub(crate) fn python_with_texts() -> Waiting {
     )
 }
 
-/// A C++ program with texts of several sorts in its memory.
+/// A C++ program with various texts in its memory.
 fn cpp_with_texts(folder: &Path) -> Waiting {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/targets/words.cc");
     let program = folder.join("words");
@@ -73,8 +73,8 @@ fn cpp_with_texts(folder: &Path) -> Waiting {
     Waiting::start("words", &mut Command::new(program))
 }
 
-/// Files to compare programs on: cores of Python and of a C++ program, an image of a machine, bytes of
-/// chance and bytes made to mislead.
+/// The files that programs are compared on: cores of Python and of a C++ program, an image of a machine,
+/// random bytes, and bytes made to mislead.
 pub(crate) struct Files {
     pub(crate) folder: TempDir,
     pub(crate) paths: Vec<PathBuf>,
@@ -102,7 +102,7 @@ impl Files {
     }
 }
 
-/// Bytes without order, the same in each run.
+/// Pseudorandom bytes, the same in each run.
 pub(crate) fn random() -> Vec<u8> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let words = std::iter::repeat_with(|| {
@@ -114,7 +114,7 @@ pub(crate) fn random() -> Vec<u8> {
     words.take(1 << 18).flatten().collect()
 }
 
-/// Long runs, runs at the borders of blocks and pages, characters cut in the middle, all sorts beside one another.
+/// Bytes made to mislead: long runs, runs at the borders of blocks and pages, characters cut in the middle, encodings mixed.
 fn misleading() -> Vec<u8> {
     let mut bytes = b"cut".to_vec();
     bytes.extend(vec![b'x'; 3 << 20]);
@@ -134,7 +134,7 @@ fn misleading() -> Vec<u8> {
 }
 
 #[allow(dead_code)]
-/// A LiME image of these ranges of addresses, first and one beyond, with `memory` in them.
+/// A LiME image of these address ranges, from start to end (exclusive), filled by `memory`.
 pub(crate) fn lime_image(ranges: &[(u64, u64)], memory: fn(u64, u64) -> Vec<u8>) -> Vec<u8> {
     ranges.iter().flat_map(|&(start, end)| lime(start, &memory(start, end))).collect()
 }
@@ -145,7 +145,7 @@ pub(crate) fn memdump() -> Command {
     command
 }
 
-/// Runs the command, its output in pipes.
+/// Runs the command on a file and captures its output.
 pub(crate) fn run(args: &[&str], file: &Path) -> Output {
     memdump().args(args).arg(file).output().unwrap()
 }
@@ -155,7 +155,7 @@ pub(crate) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// The lines of JSON that a command prints.
+/// The JSON lines that a command prints.
 pub(crate) fn json_lines(output: &Output) -> Vec<serde_json::Value> {
     let text = std::str::from_utf8(&output.stdout).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

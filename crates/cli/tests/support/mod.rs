@@ -1,4 +1,4 @@
-//! A made-up `/proc` with a kcore, laid out by hand: none of the crates under test has a part in it.
+//! A made-up `/proc` with a kcore, laid out by hand without the crates under test.
 
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -9,7 +9,7 @@ pub(crate) const PAGE: u64 = 4096;
 const DIRECT_MAP: u64 = 0xffff_8880_0000_0000;
 const TEXT: u64 = 0xffff_ffff_8100_0000;
 
-/// RAM of the made-up machine: whole pages, first address and one beyond.
+/// The RAM of the made-up machine, in whole pages: start and end (exclusive).
 pub(crate) const RAM: [(u64, u64); 3] =
     [(0x1000, 0x9f000), (0x10_0000, 0x60_0000), (0x100_0000, 0x130_0000)];
 
@@ -45,7 +45,7 @@ pub(crate) fn all_memory() -> Vec<u8> {
 }
 
 impl Machine {
-    /// A machine whose pages are all good.
+    /// A machine without bad pages.
     pub(crate) fn new() -> Self {
         let machine = Self { folder: tempfile::tempdir().unwrap() };
         fs::create_dir(machine.path("proc")).unwrap();
@@ -88,7 +88,7 @@ impl Machine {
         }
     }
 
-    /// The command, reading from this machine.
+    /// The command, set up to read from this machine.
     pub(crate) fn memdump(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_memdump"));
         command.arg("--source").arg(self.kcore()).args(args);
@@ -96,7 +96,7 @@ impl Machine {
         command
     }
 
-    /// Runs the command with its output in pipes.
+    /// Runs the command and captures its output.
     pub(crate) fn run(&self, args: &[&str]) -> Output {
         self.memdump(args).output().unwrap()
     }

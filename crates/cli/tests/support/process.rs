@@ -1,4 +1,4 @@
-//! Processes to dump, and a reader of cores that shares no code with what is tested.
+//! Processes to dump, and a reader of cores that shares no code with the crates under test.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,13 +27,13 @@ static PROGRAM: LazyLock<(TempDir, PathBuf)> = LazyLock::new(|| {
 /// A running target. It is killed when this is dropped.
 pub(crate) struct Target {
     pub(crate) child: Child,
-    /// Ranges that it told of: start and size.
+    /// The ranges that the target reported, by name: start and size.
     pub(crate) told: BTreeMap<String, (u64, u64)>,
     pub(crate) folder: TempDir,
 }
 
 impl Target {
-    /// Starts it and waits until it is ready. `file` is its second argument.
+    /// Starts a target and waits until it is ready. `file` is its second argument.
     pub(crate) fn start(mode: &str, file: &Path) -> Self {
         let mut child =
             Command::new(&PROGRAM.1).arg(mode).arg(file).stdout(Stdio::piped()).spawn().unwrap();
@@ -55,24 +55,24 @@ impl Target {
         self.child.id().to_string()
     }
 
-    /// The letter of its state.
+    /// The letter of the process's state.
     pub(crate) fn state(&self) -> char {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
         stat[stat.rfind(')').unwrap() + 2..].chars().next().unwrap()
     }
 
-    /// Waits until its state is this one: what runs on may wait for a processor first.
+    /// Waits until the process has this state. One that runs on may have to wait for a CPU first.
     pub(crate) fn comes_to(&self, state: char) {
         within_reason(&format!("its state is {state}"), || self.state() == state);
     }
 
-    /// Waits until it sleeps for good: on its way there from `ready` it touches a few pages of libc.
+    /// Waits until the process sleeps. Between `ready` and that it touches a few pages of libc.
     pub(crate) fn settles(&self) {
         thread::sleep(Duration::from_millis(200));
         self.comes_to('S');
     }
 
-    /// A value of its status, in kB.
+    /// A value of the process's status, in kB.
     pub(crate) fn status(&self, key: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find(|line| line.starts_with(key)).unwrap();
@@ -83,7 +83,7 @@ impl Target {
         self.folder.path().join("core")
     }
 
-    /// `memdump process PID -o core` with further arguments.
+    /// Runs `memdump process PID -o core` with further arguments.
     pub(crate) fn dump(&self, arguments: &[&str]) -> Output {
         let mut command = memdump();
         command.args(["process", &self.pid(), "--overwrite", "-o"]).arg(self.core());
@@ -98,7 +98,7 @@ impl Drop for Target {
     }
 }
 
-/// Sends a signal to a program that waits for its output to be read, and lets it see that before it is.
+/// Sends a signal to a program that is blocked on its output, and gives it time to see the signal before the output is read.
 pub(crate) fn signal(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
     within_reason("the signal is taken", || {
@@ -109,7 +109,7 @@ pub(crate) fn signal(child: &Child, signal: Signal) {
     thread::sleep(Duration::from_millis(100));
 }
 
-/// Waits until something is so, for as long as a machine with too much to do may take.
+/// Waits until `is_so` returns true, for as long as a busy machine may need.
 pub(crate) fn within_reason(what: &str, is_so: impl Fn() -> bool) {
     let started = Instant::now();
     while !is_so() {
@@ -126,13 +126,13 @@ pub(crate) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// True if the user may read what is mapped and in no page table: `/proc/PID/map_files` is root's alone.
+/// Returns true if the user may read mapped files whose pages are in no page table. Only root may read `/proc/PID/map_files`.
 pub(crate) fn may_read_mapped_files() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Demands that a command took all of a target with shared memory that is in no page table; for a user who may not read that, that
-/// it says so, and that nothing else is missing.
+/// Asserts that a command dumped all of a target that has shared memory outside its page table. For a user who may not read that
+/// memory, asserts that the command says so and that nothing else is missing.
 pub(crate) fn took_all_it_may(output: &Output) {
     let (status, missing) = if may_read_mapped_files() { (0, 0) } else { (3, 1) };
     assert_eq!(output.status.code(), Some(status), "{}", said(output));
@@ -140,7 +140,7 @@ pub(crate) fn took_all_it_may(output: &Output) {
     assert_eq!(said(output).matches(because).count(), missing, "{}", said(output));
 }
 
-/// A core, read by hand: where each segment lies, its size in memory, its bytes.
+/// A core that is read by hand. For each segment: the address, the size in memory, the bytes.
 pub(crate) struct Core(Vec<(u64, u64, Vec<u8>)>);
 
 impl Core {
@@ -164,7 +164,7 @@ impl Core {
         Self(segments.collect())
     }
 
-    /// The page at an address; none where the core has no content for it.
+    /// The page at an address. `None` if the core has no content for it.
     pub(crate) fn page(&self, addr: u64) -> Option<&[u8]> {
         self.0.iter().find_map(|(start, _, bytes)| {
             let at = usize::try_from(addr.checked_sub(*start)?).ok()?;

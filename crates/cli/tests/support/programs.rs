@@ -1,5 +1,5 @@
-//! The programs that tests of the workspace's crates call, and the Debian packages that contain them. `cargo xtask test` installs
-//! what is missing before it runs those tests (`xtask/src/setup`); without it, a test fails and names the package.
+//! The programs that the tests of the workspace's crates call, and the Debian packages that contain them. `cargo xtask test` installs
+//! the missing ones before it runs those tests (`xtask/src/setup`). Otherwise a test fails and names the package.
 
 #![allow(dead_code, unreachable_pub, reason = "each test, and xtask, takes what it needs of it")]
 

@@ -1,4 +1,4 @@
-//! What must be so when a signal ends a command that looks into processes.
+//! Checks of commands that read processes and are ended by a signal.
 
 use std::fs;
 use std::io::{self, Read};
@@ -8,8 +8,8 @@ use rustix::process::Signal;
 
 use crate::support::{self, Target, memdump, said};
 
-/// Starts the command with each way to pause the targets, ends it with each signal while it waits for a reader of its
-/// output, and checks that it says so, with this exit status, and leaves nothing behind.
+/// Checks that the command ends cleanly on each signal, with each way to pause the targets. The signal is sent while the command is
+/// blocked on its output. The command must report the signal, exit with `status`, and leave nothing behind.
 pub(crate) fn end_it_in_order(command: &[&str], targets: &[&Target], status: i32) {
     for pause in ["none", "stop", "snapshot"] {
         for signal in [Signal::INT, Signal::TERM] {
@@ -17,7 +17,7 @@ pub(crate) fn end_it_in_order(command: &[&str], targets: &[&Target], status: i32
             memdump.args(command).args(["--pause", pause]).args(targets.iter().map(|t| t.pid()));
             let mut child = memdump.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
             let mut stdout = child.stdout.take().unwrap();
-            // It is at work: it waits until its output is read.
+            // The command is at work: it waits until its output is read.
             stdout.read_exact(&mut [0; 100]).unwrap();
             support::signal(&child, signal);
             io::copy(&mut stdout, &mut io::sink()).unwrap();
