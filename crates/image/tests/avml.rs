@@ -1,4 +1,4 @@
-//! AVML's records: held against streams that snappy itself makes and reads, and against noise.
+//! AVML's records, compared with streams that snappy itself writes and reads, and tested with noise.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ fn plan(ranges: &[(u64, u64)]) -> Plan {
     Plan::whole(map, 4096, Facts::default())
 }
 
-/// Memory that shrinks, or noise that does not.
+/// Memory that compresses well, or noise that does not compress.
 fn memory(len: usize, shrinks: bool) -> Vec<u8> {
     let mut state = 1_u64;
     (0..len)
@@ -35,7 +35,7 @@ fn memory(len: usize, shrinks: bool) -> Vec<u8> {
         .collect()
 }
 
-/// A pipe: what is written stays.
+/// A pipe: bytes that were written cannot be changed.
 struct Pipe<'a>(&'a mut Vec<u8>);
 
 impl Write for Pipe<'_> {
@@ -92,7 +92,7 @@ fn what_snappy_makes_is_read() {
     let image = [record(0x1000, &first), record(0x10_0000, &second)].concat();
     assert!(read(&image, 0x1000, 300_000).unwrap() == first);
     assert!(read(&image, 0x10_0000, 200_001).unwrap() == second);
-    // In the middle, over the borders of chunks.
+    // A read in the middle that crosses the borders of chunks.
     assert!(read(&image, 0x1000 + 65_535, 70_000).unwrap() == first[65_535..135_535]);
     assert!(read(&image, 0x10_0000 + 131_071, 10).unwrap() == second[131_071..131_081]);
 }
@@ -119,7 +119,7 @@ fn snappy_reads_what_is_written() {
         assert_eq!(rest[..32], header(b"AVML", 2, first, last));
         let mut memory = vec![0; (last - first + 1) as usize];
         snap::read::FrameDecoder::new(&rest[32..]).read_exact(&mut memory).unwrap();
-        // The trailer ends the record: what is before it is the stream.
+        // The trailer ends the record. The bytes before it are the stream.
         let len = (0..).find(|&len| {
             rest[32 + len..40 + len] == (len as u64).to_le_bytes()
                 && matches!(rest.get(40 + len..44 + len), None | Some(b"AVML"))
@@ -132,7 +132,7 @@ fn snappy_reads_what_is_written() {
     assert!(rest.is_empty() && found == bytes);
 }
 
-/// Where the records of an image begin and end, and whether they are compressed.
+/// The records of an image: start, end, and true if compressed.
 fn records(image: &[u8]) -> Vec<(u64, u64, bool)> {
     let mut records = Vec::new();
     let mut rest = image;
@@ -162,7 +162,7 @@ fn what_does_not_shrink_is_one_record_with_what_does() {
     let parts: Vec<_> = (0..).step_by(4 << 20).zip(parts).collect();
     let plan = plan(&[(0, 20 * MIB)]);
     for image in [write(&plan, &parts), stream(&plan, &parts)] {
-        // The last of what shrinks is one with the noise after it.
+        // The last block that compresses shares a record with the noise after it.
         let single = |at| (at, at + 1, true);
         let expected = [0, 1, 2].map(single).into_iter().chain([(3, 12, true)]);
         let expected = expected.chain([12, 13, 14].map(single)).chain([(15, 20, true)]);
@@ -185,7 +185,7 @@ fn much_noise_needs_what_shrinks_before_it_or_after() {
         (after + 40 * MIB, &text[..]),
         (alone, &noise[..4 << 20]),
     ];
-    // Of what shrinks most blocks are records of their own.
+    // Most blocks that compress are records of their own.
     let long = |image: &[u8]| -> Vec<_> {
         records(image).into_iter().filter(|(first, end, _)| end - first > 1).collect()
     };
@@ -203,7 +203,7 @@ fn much_noise_needs_what_shrinks_before_it_or_after() {
 #[test]
 fn in_a_pipe_noise_is_compressed_as_far_as_what_was_saved_makes_up_for_it() {
     let mut bytes = memory(60 << 20, false);
-    // Each chunk of noise is 14 bytes longer than its memory, and a MiB has 16 chunks, 18 where cuts come early.
+    // Each chunk of noise is 14 bytes longer than its memory. A MiB has 16 chunks, or 18 if cuts come early.
     bytes[..10_000].fill(0);
     let plan = plan(&[(0, 60 * MIB)]);
     let image = stream(&plan, &[(0, &bytes)]);
@@ -217,7 +217,7 @@ fn in_a_pipe_noise_is_compressed_as_far_as_what_was_saved_makes_up_for_it() {
 #[test]
 fn nothing_is_cut_in_two_where_there_are_zeros_to_cut_at() {
     let mut bytes = memory(300_000, true);
-    // Text over each multiple of 64 KiB, behind zeros.
+    // Text across each multiple of 64 KiB, after zeros.
     for at in (1..4).map(|index| index << 16) {
         bytes[at - 100..at - 50].fill(0);
         bytes[at - 50..at + 200].copy_from_slice(&b"Linux version"[..].repeat(20)[..250]);
@@ -238,7 +238,7 @@ fn nothing_is_cut_in_two_where_there_are_zeros_to_cut_at() {
 fn damage_is_found_where_it_is() {
     let bytes = memory(1 << 20, true);
     let image = record(0, &bytes);
-    // Within the third chunk: the checksum does not fit.
+    // A change within the third chunk: the checksum does not match.
     let mut chunk = 32 + 10;
     for _ in 0..2 {
         let len = u32::from_le_bytes([image[chunk + 1], image[chunk + 2], image[chunk + 3], 0]);
@@ -249,7 +249,7 @@ fn damage_is_found_where_it_is() {
     assert!(read(&damaged, 0, 128 << 10).unwrap() == bytes[..128 << 10]);
     assert!(matches!(read(&damaged, 128 << 10, 10), Err(ReadError::Fault { .. })));
     assert!(read(&damaged, 192 << 10, 100).unwrap() == bytes[192 << 10..][..100]);
-    // Cut short, it is no record any more.
+    // Cut short, it is no longer a record.
     for len in (1..image.len()).step_by(97) {
         let error =
             avml().open.unwrap()(Arc::new(image[..len].to_vec()), OpenMode::Strict).err().unwrap();

@@ -1,4 +1,4 @@
-//! Compression of whole images: unpacked by the plain decoders of each kind, and read at random.
+//! Compression of whole images, which are unpacked by the plain decoder of each codec, and read at random places.
 
 use std::io::Read;
 use std::io::Write as _;
@@ -28,7 +28,7 @@ fn compress(codec: &'static Codec, bytes: &[u8]) -> Vec<u8> {
     compressor.finish().unwrap()
 }
 
-/// What the usual programs do: front to back, with no table.
+/// Unpacks from front to back without the table, as the codec's own program does.
 fn unpack(codec: &Codec, packed: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     match codec.name {
@@ -65,7 +65,7 @@ fn the_usual_programs_unpack_it() {
 
 #[test]
 fn one_stream_is_read_backwards_too() {
-    // More than is kept of it.
+    // Longer than what is kept in memory.
     let bytes = sample(28 << 20);
     for codec in CODECS {
         let (_, file) = unpacked(Arc::new(packed(codec.name, &bytes))).unwrap();
@@ -115,7 +115,7 @@ fn a_table_that_lies_is_not_believed() {
     for at in table..packed.len() {
         let mut damaged = packed.clone();
         damaged[at] ^= 0x41;
-        // It is read without the table, or it is an error; never other bytes.
+        // The file is read without the table, or it is an error. It never gives wrong bytes.
         let Ok((_, file)) = unpacked(Arc::new(damaged)) else { continue };
         let mut found = vec![0; 1000];
         if file.read_exact_at(2 << 20, &mut found).is_ok() {

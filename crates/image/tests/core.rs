@@ -1,5 +1,5 @@
-//! Cores of processes against the layout that the kernel's own have (`fs/binfmt_elf.c`), read back here
-//! field by field, without the reader under test.
+//! Cores of processes, compared with the layout of the kernel's own cores (`fs/binfmt_elf.c`). They are read here field by
+//! field, without the reader under test.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +65,7 @@ fn plan(regions: Vec<Region>) -> Plan {
     Plan::whole(MemoryMap::new(Space::Process(1234), regions).unwrap(), PAGE, facts)
 }
 
-/// Each page is filled with the low byte of its number.
+/// Writes a core in which each page is filled with the low byte of its page number.
 fn write(plan: &Plan, record: &str) -> Vec<u8> {
     let mut image = Vec::new();
     let mut writer = (Format::by_name("core").unwrap().writer)(&mut image);
@@ -88,14 +88,14 @@ fn field(bytes: &[u8], at: usize, len: usize) -> u64 {
     u64::from_le_bytes(word)
 }
 
-/// A program header of 64 bits: type, flags, then offset, vaddr, paddr, filesz, memsz, align.
+/// A 64-bit program header: type, flags, then offset, vaddr, paddr, filesz, memsz, align.
 fn header(image: &[u8], index: usize) -> (u64, u64, [u64; 6]) {
     let at = 64 + 56 * index;
     let words = std::array::from_fn(|word| field(image, at + 8 + 8 * word, 8));
     (field(image, at, 4), field(image, at + 4, 4), words)
 }
 
-/// Name, type and descriptor of each note.
+/// The name, type and descriptor of each note.
 fn notes(mut bytes: &[u8]) -> Vec<(String, u64, Vec<u8>)> {
     let mut notes = Vec::new();
     while bytes.len() >= 12 {
@@ -171,7 +171,7 @@ fn notes_come_in_the_kernels_order_with_the_kernels_sizes() {
 #[test]
 fn every_mapping_has_a_segment_and_what_is_left_out_has_no_content() {
     let mut plan = plan(mappings());
-    // All of the third mapping; but the first page of the first; the middle of the last.
+    // All of the third mapping, all but the first page of the first, and the middle of the last.
     plan.left_out =
         [extent(0x40_1000, 1), extent(0x60_3000, 1), extent(0x70_1000, 2)].into_iter().collect();
     let image = write(&plan, "{}");
@@ -274,7 +274,7 @@ fn a_process_of_32_bits_has_a_core_of_32_bits() {
 
 #[test]
 fn a_core_of_32_bits_is_read() {
-    // As gdb and the kernel write it: registers whose stack pointer is the sixteenth word, the program's files, its auxiliary vector.
+    // As gdb and the kernel write them: registers (the stack pointer is the sixteenth word), the program's files, its auxiliary vector.
     let words = |words: &[u32]| -> Vec<u8> { words.iter().flat_map(|w| w.to_le_bytes()).collect() };
     let mut status = vec![0; 144];
     status[72 + 4 * 15..][..4].copy_from_slice(&0xf7a0_0010_u32.to_le_bytes());
@@ -293,7 +293,7 @@ fn a_core_of_32_bits_is_read() {
         note("CORE", 0x4649_4c45, &files),
     ]
     .concat();
-    // Address, flags; a page each.
+    // The address and flags of each segment, which is one page long.
     let segments: [(u32, u32); 5] =
         [(0x804_8000, 5), (0x804_9000, 6), (0x8a0_0000, 6), (0xf7a0_0000, 6), (0xffff_e000, 6)];
     let data = 8192;
@@ -332,7 +332,7 @@ fn a_core_of_32_bits_is_read() {
         assert_eq!(opened.space.read_at(start.into(), &mut bytes).unwrap(), 4096);
         assert_eq!(bytes, [page; 4096]);
     }
-    // Written again it is one of 32 bits, with the same notes.
+    // Written again, it is a 32-bit core with the same notes.
     let plan = Plan::whole(opened.space.map().clone(), 4096, opened.facts.clone());
     let again = write(&plan, "{}");
     assert_eq!(again[..20], *b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0\x04\0\x03\0");

@@ -1,5 +1,5 @@
-//! Every format of the table: written and read back, cut short at every byte, fed with noise. The
-//! bytes that a format's documentation fixes are compared with images laid out here by hand.
+//! Every format of the table: written and read back, cut short at every byte, and fed with noise. The bytes that a
+//! format's documentation specifies are compared with images laid out here by hand.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 const PAGE: u64 = 4096;
 const SPACES: &[Space] = &[Space::Physical, Space::Kernel, Space::Process(7)];
-/// What the made-up machine's direct map adds to a physical address.
+/// The offset of the made-up machine's direct map from physical addresses.
 const DIRECT_MAP: u64 = 0xffff_8880_0000_0000;
 
 fn extent(start: u64, end: u64) -> Extent {
@@ -58,7 +58,7 @@ fn bytes_of(extent: Extent) -> Vec<u8> {
     (extent.start()..extent.end()).map(byte_at).collect()
 }
 
-/// Writes all of a plan but `holes`.
+/// Writes all of a plan except `holes`.
 fn write(format: &Format, plan: &Plan, holes: &[Extent]) -> Vec<u8> {
     let mut image = Vec::new();
     let mut writer = (format.writer)(&mut image);
@@ -82,7 +82,7 @@ fn write(format: &Format, plan: &Plan, holes: &[Extent]) -> Vec<u8> {
     image
 }
 
-/// Reads all of `wanted` out of an image.
+/// Reads all of `wanted` from an image.
 fn read(format: &Format, image: Vec<u8>, wanted: Extent) -> Vec<u8> {
     let image = format.open.unwrap()(Arc::new(image), OpenMode::Strict).unwrap();
     let mut bytes = vec![0; wanted.len() as usize];
@@ -166,7 +166,7 @@ fn holes_are_left_out_or_zeros_and_cost_only_themselves() {
     }
 }
 
-/// What came of a plan that is thinned: `cuts` are where chunks end besides, `holes` the frames that are left out.
+/// Writes a thinned plan to an image. `cuts` are further ends of chunks, and `holes` are the page frames that are left out.
 fn write_thinned(format: &Format, plan: &Plan, cuts: &[u64], holes: &[u64]) -> Vec<u8> {
     let mut image = Vec::new();
     let mut writer = (format.writer)(&mut image);
@@ -227,7 +227,7 @@ fn a_page_of_zeros_that_is_left_out_is_zeros_still() {
 fn a_block_of_which_nothing_is_left_is_a_gap_of_avml() {
     let format = Format::by_name("avml").unwrap();
     let plan = thinned(plan(Space::Physical, &[(0x10_0000, 0x40_0000)]));
-    // A page of the first MiB, and all of the second.
+    // One page of the first MiB, and all of the second.
     let holes: Vec<u64> = (0x110..0x111).chain(0x200..0x300).collect();
     let image = write_thinned(format, &plan, &[], &holes);
     let opened = format.open.unwrap()(Arc::new(image.clone()), OpenMode::Strict).unwrap();
@@ -254,7 +254,7 @@ proptest! {
         prop_assert!(image.len() as u64 <= (format.size)(&plan));
         let opened = format.open.unwrap()(Arc::new(image.clone()), OpenMode::Strict).unwrap();
         let found = opened.space.map().extents();
-        // All pages that any memory came of, and no others.
+        // Exactly the pages that have any memory.
         let taken = plan.map.extents();
         let frames = taken.iter().flat_map(|all| all.start() / PAGE..all.end().div_ceil(PAGE));
         let wanted = frames.filter(|frame| !holes.contains(frame));
@@ -274,7 +274,7 @@ proptest! {
 }
 
 proptest! {
-    // Each has some blocks of 1 MiB.
+    // Each case has several blocks of 1 MiB.
     #![proptest_config(ProptestConfig::with_cases(12))]
     #[test]
     fn what_was_packed_is_what_is_read(
@@ -318,7 +318,7 @@ fn an_image_cut_short_is_an_error_or_a_fault_and_never_wrong_bytes() {
 
 #[test]
 fn lime_is_laid_out_as_its_header_file_says() {
-    // The second range ends within a page: LeechCore wants whole ones.
+    // The second range ends within a page, but LeechCore requires whole pages.
     let plan = plan(Space::Physical, &[(0x1000, 0x3000), (0x9000, 0x9c00)]);
     let mut expected = Vec::new();
     for (first, last, bytes) in [
@@ -413,10 +413,10 @@ fn raw_is_read_with_its_map() {
 
 #[test]
 fn segments_that_overlap_are_read_once() {
-    // As in the kernel's own vmcore: its text first, then RAM, of which it is a part.
+    // As in the kernel's own vmcore: first the kernel's text, then RAM, which contains it.
     let plan = plan(Space::Physical, &[(0x1000, 0x9000)]);
     let mut image = write(Format::by_name("elf").unwrap(), &plan, &[]);
-    // The note header becomes a second PT_LOAD: all of RAM from 0x2000 on, at the place of the first's.
+    // The note header becomes a second PT_LOAD: all of RAM from 0x2000 on, with the same bytes in the file as the first.
     let load = image[64 + 56..64 + 112].to_vec();
     image[64..64 + 56].copy_from_slice(&load);
     let offset = u64::from_le_bytes(load[8..16].try_into().unwrap());
@@ -430,13 +430,14 @@ fn segments_that_overlap_are_read_once() {
     assert_eq!(opened.space.map().regions()[0].alias, Some(DIRECT_MAP + 0x1000));
 }
 
-/// A program header of ELF64 (elf(5)) with the addresses that count here: type, offset, physical address, bytes in the file and in memory.
+/// A program header of ELF64 (elf(5)), made of the fields that matter here: type, offset, physical address, size in the file, size in
+/// memory.
 fn program_header([kind, offset, paddr, in_file, in_memory]: [u64; 5]) -> Vec<u8> {
     let first = kind | 7 << 32;
     [first, offset, 0, paddr, in_file, in_memory, 0].iter().flat_map(|w| w.to_le_bytes()).collect()
 }
 
-/// The header of an ELF64 core for x86-64 with so many program headers.
+/// The header of an ELF64 core for x86-64 with that many program headers.
 fn elf_header(count: u16) -> Vec<u8> {
     let mut bytes = b"\x7fELF\x02\x01\x01".to_vec();
     bytes.resize(16, 0);
@@ -453,8 +454,8 @@ fn elf_header(count: u16) -> Vec<u8> {
 
 #[test]
 fn a_core_of_virtualbox_is_read() {
-    // `VBoxManage debugvm dumpvmcore`, as the manual has it ("VM core format"): notes called VBCORE and VBCPU, a PT_LOAD for each range of
-    // physical memory, and for ranges of devices one without content.
+    // `VBoxManage debugvm dumpvmcore`, as its manual describes it ("VM core format"): notes called VBCORE and VBCPU, and a PT_LOAD for each
+    // range of physical memory. Those of device ranges have no content.
     let core = [0xc01a_c0de_u32, 0x1_0000, 24, 0x7_0000, 0, 2].map(u32::to_le_bytes).concat();
     let notes = [
         note("VBCORE", 0xb00, &core),
@@ -491,7 +492,7 @@ fn a_core_of_virtualbox_is_read() {
     }
 }
 
-/// Opens and reads a little of whatever opens.
+/// Opens a file, and reads a little of it if it opens.
 fn probe(format: &Format, file: Vec<u8>) {
     let Ok(image) = format.open.unwrap()(Arc::new(file), OpenMode::Strict) else { return };
     for region in image.space.map().regions().iter().take(16) {
@@ -530,7 +531,7 @@ proptest! {
         ranges in prop::collection::vec((1u64..3 * PAGE, 1u64..3 * PAGE), 1..8),
     ) {
         let mut at = 0;
-        // A gap of a page at least: LiME's whole pages must not meet.
+        // A gap of at least a page, so that LiME's whole pages do not touch.
         let ranges: Vec<(u64, u64)> = ranges.into_iter().map(|(gap, len)| {
             let start = at + PAGE + gap;
             at = start + len;

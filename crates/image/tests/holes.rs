@@ -1,5 +1,5 @@
-//! A hole is not a zero, through the public API alone: what becomes of the pages that an image lacks when it is copied to each
-//! format by a program that does nothing about holes itself.
+//! A hole is not a zero. An image that lacks pages is copied to each format through the public API alone, by a program that does
+//! nothing about holes itself.
 
 use std::io;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use laid_out::{
     Head, Laid, Load, PAGE, STORED, avml_record, elf, lay_out, lime_record, process_note, text_page,
 };
 
-/// Does nothing.
+/// An observer that does nothing.
 struct Silent;
 
 impl Observer for Silent {
@@ -43,7 +43,7 @@ fn convert(from: Vec<u8>, to: &str) -> (Vec<u8>, Summary) {
     (output, summary)
 }
 
-/// A kdump file of four pages of RAM, of which the second and the third are not in it.
+/// A kdump file of four pages of RAM that lacks the second and the third.
 fn kdump() -> Vec<u8> {
     let page = |frame| (frame, Laid::Page(STORED, text_page(frame)));
     let pages = [page(0), (1, Laid::RamOnly), (2, Laid::RamOnly), page(3)];
@@ -77,7 +77,7 @@ fn in_elf_they_are_a_gap_between_two_segments() {
     assert_lists_it(&summary, "elf");
     let number = |at: usize| u64::from_le_bytes(image[at..at + 8].try_into().unwrap());
     let headers = usize::from(u16::from_le_bytes([image[56], image[57]]));
-    // p_offset, p_paddr and p_filesz of each PT_LOAD.
+    // The p_offset, p_paddr and p_filesz of each PT_LOAD.
     let loads: Vec<_> = (0..headers)
         .map(|index| 64 + 56 * index)
         .filter(|&at| image[at..at + 4] == 1_u32.to_le_bytes())
@@ -96,11 +96,11 @@ fn in_elf_they_are_a_gap_between_two_segments() {
 fn kdump_keeps_them_apart_itself() {
     let (image, summary) = convert(kdump(), "kdump");
     assert_lists_it(&summary, "kdump");
-    // The first bitmap, of RAM, and the second, of what has a descriptor.
+    // The first bitmap lists RAM, the second the pages that have a descriptor.
     let number = |at: usize| u32::from_le_bytes(image[at..at + 4].try_into().unwrap()) as usize;
     let (first, len) = (PAGE * (1 + number(432)), PAGE * number(436) / 2);
     assert_eq!((image[first], image[first + len]), (0b1111, 0b1111));
-    // A page that is not there has a descriptor of zeros.
+    // A missing page has a descriptor of zeros.
     let descriptors = image[first + 2 * len..].chunks(24).take(4);
     let is_there: Vec<_> = descriptors.map(|bytes| bytes != [0; 24]).collect();
     assert_eq!(is_there, [true, false, false, true]);
@@ -126,7 +126,7 @@ fn what_was_cut_off_a_core_has_no_content_in_the_next() {
     let extent = Extent::half_open(0x2000, 0x4000).unwrap();
     assert_eq!(summary.holes.listed(), [Hole { extent, cause: Cause::Truncated }]);
     assert_eq!(summary.bytes, PAGE as u64);
-    // Its p_filesz and p_memsz.
+    // The p_filesz and p_memsz of the segment.
     let number = |at: usize| u64::from_le_bytes(image[at..at + 8].try_into().unwrap());
     let is_load = |&at: &usize| image[at..at + 4] == 1_u32.to_le_bytes();
     let headers = (0..usize::from(image[56])).map(|index| 64 + 56 * index);

@@ -1,5 +1,4 @@
-//! kdump, held against files that are laid out here by hand: nothing here is shared with the format's
-//! own code.
+//! kdump, compared with files that are laid out here by hand. Nothing here is shared with the code of the format.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -40,7 +39,7 @@ fn read_page(space: &dyn AddressSpace, frame: u64) -> Result<Vec<u8>, ReadError>
     Ok(page)
 }
 
-/// Every page is what was laid out.
+/// Asserts that every page has the content that was laid out.
 fn assert_holds(space: &dyn AddressSpace, pages: &BTreeMap<u64, Laid>) {
     let frames = pages.keys().map(|&frame| extent(frame << 12, (frame + 1) << 12));
     assert_eq!(space.map().extents(), frames.collect());
@@ -70,7 +69,7 @@ fn plan(frames: &[(u64, u64)]) -> Plan {
     Plan::whole(MemoryMap::new(Space::Physical, regions.collect()).unwrap(), PAGE as u64, facts)
 }
 
-/// An output that goes forward only.
+/// An output that only goes forward.
 #[derive(Default)]
 struct Pipe(Vec<u8>);
 
@@ -86,7 +85,7 @@ impl Write for Pipe {
 
 impl Output for Pipe {}
 
-/// Writes pages, each run of pages that came from memory in one chunk.
+/// Writes pages. Each run of pages with content is one chunk.
 fn write(name: &str, output: &mut dyn Output, plan: &Plan, pages: &BTreeMap<u64, Laid>) {
     let mut writer = (format(name).writer)(output);
     writer.begin(plan).unwrap();
@@ -123,7 +122,7 @@ fn the_file_is_laid_out_as_makedumpfile_lays_it_out() {
         write(name, &mut file, &plan(&[(1, 7), (9, 11)]), &pages);
         let notes = note("VMCOREINFO", 0, TEXT);
         let vmcoreinfo = (24, TEXT.len() as u64);
-        // A page of it is lost: incomplete.
+        // A page is lost, so the image is marked incomplete.
         let status = flags | 8;
         let expected = lay_out(&Head { version: 6, status, notes, vmcoreinfo }, &pages);
         assert_eq!(file.len(), expected.len(), "{name}");
@@ -173,7 +172,7 @@ fn a_read_goes_over_pages_and_stops_before_what_is_lost() {
     assert_eq!(read, 5 * PAGE / 2);
     let expected = [&text_page(1)[0x800..], &noise_page(2), &[0; PAGE]].concat();
     assert!(bytes[..read] == expected);
-    // From zeros on, over the end of the region.
+    // A read that begins in zeros and crosses the end of the region.
     let read = space.read_at(0x5001, &mut bytes).unwrap();
     assert!(bytes[..read] == [&[0; PAGE - 1][..], &text_page(6)].concat());
     assert!(matches!(space.read_at(0x7000, &mut bytes), Err(ReadError::Fault { .. })));
@@ -196,7 +195,7 @@ fn a_survey_tells_lost_pages() {
     assert_eq!(found, expected);
 }
 
-/// Puts the records of a flattened file where they belong.
+/// Puts the records of a flattened file in order.
 fn put_in_order(flattened: &[u8]) -> Vec<u8> {
     assert_eq!(flattened[..16], *b"makedumpfile\0\0\0\0");
     assert_eq!(flattened[16..32], [[0, 0, 0, 0, 0, 0, 0, 1]; 2].concat());
@@ -212,7 +211,7 @@ fn put_in_order(flattened: &[u8]) -> Vec<u8> {
         }
         let (offset, end) = (offset as usize, (offset + len) as usize);
         if file.len() < end {
-            // What no record writes would show.
+            // A byte that no record writes would show.
             file.resize(end, 0xcc);
         }
         file[offset..end].copy_from_slice(&rest[16..16 + len as usize]);
@@ -228,7 +227,7 @@ fn a_pipe_gets_the_same_file_flattened() {
         let (mut file, mut pipe) = (Vec::new(), Pipe::default());
         write(name, &mut file, &plan, &pages);
         write(name, &mut pipe, &plan, &pages);
-        // The header went into the pipe before it was known that a page is lost.
+        // The header was in the pipe before the lost page was known.
         let status = u32::from_le_bytes(file[424..428].try_into().unwrap());
         assert_eq!(status, flags | 8, "{name}");
         file[424..428].copy_from_slice(&flags.to_le_bytes());
@@ -256,7 +255,7 @@ fn what_no_chunk_came_for_is_lost() {
 
 #[test]
 fn what_is_left_out_has_no_descriptor() {
-    // The second bitmap has several pieces: a piece is for 524,288 pages.
+    // The second bitmap has several pieces, each for 524,288 pages.
     let far = 524_288;
     let plan = plan(&[(1, 8), (far, far + 4)]);
     let page = |byte: u8| vec![byte; PAGE];
@@ -281,7 +280,7 @@ fn what_is_left_out_has_no_descriptor() {
     let ordered = put_in_order(&pipe.0);
     for file in [file, ordered] {
         let number = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap()) as usize;
-        // sub_hdr_size and bitmap_blocks, both in blocks.
+        // The sub_hdr_size and bitmap_blocks, both in blocks.
         let (first, len) = (PAGE * (1 + number(432)), PAGE * number(436) / 2);
         let set = |bitmap: &[u8]| -> Vec<u64> {
             (0..bitmap.len() as u64 * 8)
@@ -293,7 +292,7 @@ fn what_is_left_out_has_no_descriptor() {
         assert_eq!(set(dumped), [1, 4, far + 3]);
         let table = first + 2 * len;
         let is_there = |index: usize| file[table + index * 24..][..8] != [0; 8];
-        // Nothing points to what follows.
+        // Nothing points to the bytes after that.
         assert_eq!([0, 1, 2].map(is_there), [true; 3]);
         let space = open(file).space;
         for (frame, byte) in chunks {
@@ -305,7 +304,7 @@ fn what_is_left_out_has_no_descriptor() {
 
 #[test]
 fn pages_in_any_order_and_in_parts_are_found() {
-    // A region ends within page 3 and another begins there; page 5 is wanted first, from its middle.
+    // One region ends within page 3 and another begins there. Page 5 is read first, from its middle.
     let regions = [(0x1000, 0x3400), (0x3800, 0x7000)];
     let regions = regions.map(|(a, b)| Region::new(extent(a, b), RegionKind::Ram));
     let map = MemoryMap::new(Space::Physical, regions.to_vec()).unwrap();
@@ -351,7 +350,7 @@ fn zeros_that_nobody_read_and_memory_far_up_cost_little() {
         writer.finish("").unwrap();
         drop(writer);
         let file = if is_pipe { put_in_order(&pipe.0) } else { file };
-        // Two bitmaps of 2 MiB and 24 bytes for each page.
+        // Two bitmaps of 2 MiB, and 24 bytes for each page.
         assert!(file.len() < (4 << 20) + 100_003 * 24 + 5 * PAGE);
         let space = open(file).space;
         assert_eq!(space.map().extents(), plan.map.extents());
@@ -371,7 +370,7 @@ fn a_later_record_counts() {
     };
     let mut flattened = b"makedumpfile\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x01".to_vec();
     flattened.resize(4096, 0);
-    // Wrong bytes in the middle, at the start, over a border; then right ones in pieces.
+    // Wrong bytes in the middle, at the start and across a border; then the right ones in pieces.
     for (offset, len) in [(0, 9000), (5000, 100), (8990, 20), (4000, 5000)] {
         flattened.extend(record(offset, &vec![0xcc; len]));
     }
@@ -382,7 +381,7 @@ fn a_later_record_counts() {
     flattened.extend([0xff; 16]);
     assert!(put_in_order(&flattened) == file);
     assert_holds(&*open(flattened).space, &pages);
-    // A transfer that was cut off does not say that pages were lost before.
+    // A transfer that was cut off does not tell that pages were lost before it.
     let open = |mode| format("kdump").open.unwrap()(Arc::new(without_end.clone()), mode);
     let error = open(OpenMode::Strict).err().unwrap().to_string();
     assert!(error.contains("record at offset"), "{error}");
@@ -390,7 +389,7 @@ fn a_later_record_counts() {
     assert!(matches!(found, Err(ReadError::Fault { cause: Cause::Truncated, .. })));
 }
 
-/// Reads all of whatever opens; the pages that are read are right unless `may_differ`.
+/// Reads all of a file if it opens. The pages that are read must be right unless `may_differ`.
 fn probe(file: Vec<u8>, pages: &BTreeMap<u64, Laid>, may_differ: bool) {
     let Ok(image) = format("kdump").open.unwrap()(Arc::new(file), OpenMode::Strict) else { return };
     for region in image.space.map().regions().iter().take(64) {
@@ -453,7 +452,7 @@ fn headers_that_cannot_be_are_refused() {
     ] {
         let mut damaged = file.clone();
         damaged[at..at + 4].copy_from_slice(&value);
-        // A length, without which an offset does not count.
+        // A length, because an offset without a length is ignored.
         damaged[PAGE + 40] = 9;
         damaged[PAGE + 56] = 9;
         let error = format("kdump").open.unwrap()(Arc::new(damaged), OpenMode::Strict)

@@ -1,4 +1,4 @@
-//! The inputs that once broke a reader (`fuzz/regressions`), without a fuzzer.
+//! The inputs that once broke a reader (`fuzz/regressions`), run without a fuzzer.
 
 mod exercise;
 

@@ -1,4 +1,4 @@
-//! Images that end too early.
+//! Truncated images.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ fn what_is_cut_short_is_an_error_that_names_format_place_and_field() {
                 Some(OpenError::Unknown { .. }) => assert_eq!(len, 0, "{what}"),
                 Some(OpenError::Format(error)) => {
                     let text = error.to_string();
-                    // One reader reads the three sorts of kdump, one both sorts of cores' headers, one all records.
+                    // One reader is for all three kinds of kdump, one for both kinds of core headers, one for all records.
                     let format =
                         text.split_whitespace().nth(if text.starts_with("not") { 3 } else { 1 });
                     let format = Format::by_name(format.unwrap()).unwrap();
@@ -56,7 +56,7 @@ fn what_is_whole_is_salvaged_and_the_rest_is_truncated_to_the_byte() {
             };
             assert!(sample.format == "padded" || !image.problems.is_empty(), "{what}");
             let mut missing = 0;
-            // Within the headers there is little to read, and there are many cuts.
+            // There is little to read within the headers, and there are many cuts.
             let step = if len < sample.headers { sample.pieces.len().div_ceil(2) } else { 1 };
             for piece in sample.pieces.iter().step_by(step) {
                 let start = piece.end.saturating_sub(piece.memory.len());
@@ -83,7 +83,7 @@ fn what_is_whole_is_salvaged_and_the_rest_is_truncated_to_the_byte() {
                     FormatError::Truncated { missing, .. } => Some(*missing as usize),
                     _ => None,
                 });
-                // Records that are not there at all are not known of.
+                // Records that are missing completely are unknown.
                 assert!(told.is_none_or(|told| told == missing), "{what}: {told:?}, {missing}");
             }
         }
@@ -116,7 +116,7 @@ fn streams_that_are_cut_short_give_what_stands_before() {
                 }
             }
             let Ok(image) = sample.open(cut.clone(), OpenMode::Salvage) else { continue };
-            // What the codec's own program can make of it.
+            // The bytes that the codec's own decoder gets from the file.
             let whole = unpacked_by_its_own(codec.name, &cut);
             for piece in &sample.pieces {
                 let (found, _) = read_on(&*image.space, piece.addr, piece.memory.len());
@@ -131,7 +131,7 @@ fn streams_that_are_cut_short_give_what_stands_before() {
     }
 }
 
-/// How many bytes the decoder of a codec gives of a file that is cut short.
+/// The number of bytes that a codec's own decoder gets from a file that is cut short.
 fn unpacked_by_its_own(codec: &str, cut: &[u8]) -> usize {
     use std::io::Read;
     let mut decoder: Box<dyn Read + '_> = match codec {
@@ -186,7 +186,7 @@ fn split_files_are_one_image() {
             let Laid::Page(_, wanted) = page else { unreachable!() };
             holds(&image, frame << 12, wanted);
         }
-        // Over the border of two files.
+        // Across the border of two files.
         let both = [noise_page(39), text_page(40), text_page(41)].concat();
         holds(&image, 39 << 12, &both);
 

@@ -1,4 +1,4 @@
-//! Images with wrong bytes in them: each costs what it says of, and nothing else.
+//! Images with wrong bytes in them. Each wrong byte costs the memory that it describes, and nothing else.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ fn a_damaged_header_costs_one_record() {
             let mut file = parts.concat();
             file[middle + at] = value;
             if at == 20 {
-                // Its end lies before its start.
+                // The end of the record is before its start.
                 file[middle + 16..middle + 24].fill(0);
             }
             assert!(refusal(&file).contains(field), "{}", refusal(&file));

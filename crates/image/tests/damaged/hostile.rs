@@ -1,4 +1,4 @@
-//! Images that were made to mislead: ranges that overlap, wrap or run backwards, bytes changed anywhere, terabytes in a kilobyte.
+//! Images made to mislead: ranges that overlap, wrap or run backwards, bytes changed anywhere, terabytes in a kilobyte.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use crate::samples::*;
 use laid_out::*;
 
-/// A file that counts what is read of it.
+/// A file that counts the bytes that are read from it.
 struct Counted(Vec<u8>, AtomicU64);
 
 impl ReadAt for Counted {
@@ -29,7 +29,7 @@ impl ReadAt for Counted {
 
 #[test]
 fn what_unpacks_to_terabytes_is_not_unpacked_to_be_opened() {
-    // Of segments of a TiB each the stream has 256 MiB.
+    // The segments claim a TiB each, but the stream has 256 MiB.
     let loads: Vec<_> =
         (0..40).map(|i| Load { vaddr: i << 40, paddr: i << 40, size: 1 << 40 }).collect();
     let loads: Vec<(Load, &[u8])> = loads.into_iter().map(|load| (load, &[][..])).collect();
@@ -66,12 +66,12 @@ fn ranges() -> impl Strategy<Value = Vec<Range>> {
     prop::collection::vec(range, 1..9)
 }
 
-/// The memory of the range with that number: no two are alike.
+/// The memory of the range with that number. No two ranges are equal.
 fn memory_of(index: usize, pages: u64) -> Vec<u8> {
     (0..pages).flat_map(|page| noise_page(1000 * index as u64 + page)).collect()
 }
 
-/// Which range has each page: the first that names it.
+/// The owner of each page: the first range that names it.
 fn owners(ranges: &[Range]) -> BTreeMap<u64, (usize, u64)> {
     let mut owners = BTreeMap::new();
     for (index, range) in ranges.iter().enumerate() {
@@ -84,7 +84,7 @@ fn owners(ranges: &[Range]) -> BTreeMap<u64, (usize, u64)> {
     owners
 }
 
-/// Whether each range is sound and comes after the one before.
+/// Returns true if all ranges are valid, and are in ascending order (if `in_order`) or else disjoint.
 fn are_sound(ranges: &[Range], in_order: bool) -> bool {
     let mut end = 0;
     let mut seen = std::collections::BTreeSet::new();
@@ -154,7 +154,7 @@ proptest! {
             let size = memory.len() as u64;
             let (start, size) = match *range {
                 Range::Sound { page, .. } => (page << 12, size),
-                // A segment has a length in place of an end: past the last address, or past any file.
+                // A segment has a length instead of an end. This one goes past the last address, or past the end of any file.
                 Range::Inverted { .. } => (0x1000, u64::MAX - 4096),
                 Range::Wrapping => (u64::MAX - 4095, size),
             };

@@ -1,5 +1,5 @@
-//! Images that are cut short or damaged, of every format of the table and in every codec. They are laid out by hand; what of
-//! them is whole follows from how they are laid out.
+//! Truncated and damaged images, of every format of the table and in every codec. They are laid out by hand, so the test knows
+//! which memory is intact.
 
 mod cut;
 mod damage;

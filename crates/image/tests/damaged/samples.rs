@@ -1,4 +1,4 @@
-//! The images, what is known of each, and how they are read.
+//! The sample images, the expected memory of each, and helpers that read them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use laid_out::{
     process_note, text_page,
 };
 
-/// Memory that is there when the file has all bytes up to `end`; where `is_plain`, a byte for each byte.
+/// A piece of memory that can be read if the file has all bytes up to `end`. If `is_plain`, memory is stored verbatim.
 pub(crate) struct Piece {
     pub(crate) addr: u64,
     pub(crate) memory: Vec<u8>,
@@ -23,14 +23,14 @@ pub(crate) struct Piece {
 pub(crate) struct Sample {
     pub(crate) format: &'static str,
     pub(crate) file: Vec<u8>,
-    /// What stands before memory, and more: all of it is cut at every byte.
+    /// The number of bytes to cut one by one: all that precede memory, and some more.
     pub(crate) headers: usize,
     pub(crate) pieces: Vec<Piece>,
-    /// For a raw image.
+    /// The map of a raw image.
     pub(crate) map: Option<String>,
 }
 
-/// Pages that shrink and that do not.
+/// Pages of which some compress and some do not.
 pub(crate) fn memory(pages: usize) -> Vec<u8> {
     let page = |number| {
         if u64::is_multiple_of(number, 3) { noise_page(number) } else { text_page(number) }
@@ -49,7 +49,7 @@ pub(crate) fn lime() -> Sample {
     Sample { format: "lime", file, headers: 80, pieces, map: None }
 }
 
-/// The chunks of snappy's framing format, by hand: a piece each.
+/// The pieces of a stream in snappy's framing format, one for each chunk.
 pub(crate) fn avml_pieces(addr: u64, memory: &[u8], stream: &[u8], offset: usize) -> Vec<Piece> {
     let mut at = 10;
     let mut pieces = Vec::new();
@@ -94,7 +94,7 @@ pub(crate) fn machine(is_process: bool) -> Sample {
 }
 
 pub(crate) fn kdump_pages(flags: u32) -> BTreeMap<u64, Laid> {
-    // Zeros in the middle, which share the first one's place, and at the end.
+    // Zeros in the middle, which share the place of the first zero page, and at the end.
     let page = |frame: u64| match frame {
         20 | 33 | 140.. => Laid::Page(flags, vec![0; PAGE]),
         _ if frame.is_multiple_of(3) => Laid::Page(0, noise_page(frame)),
@@ -106,7 +106,7 @@ pub(crate) fn kdump_pages(flags: u32) -> BTreeMap<u64, Laid> {
 pub(crate) fn kdump(format: &'static str, flags: u32) -> Sample {
     let pages = kdump_pages(flags);
     let file = lay_out(&Head::plain(6), &pages);
-    // A header, a sub header, two bitmaps of a page each; then descriptors.
+    // A header, a sub header and two bitmaps of a page each, then descriptors.
     let table = 4 * PAGE;
     let word = |at: usize| u64::from_le_bytes(file[at..at + 8].try_into().unwrap());
     let pieces = pages.iter().enumerate().map(|(index, (frame, page))| {
@@ -168,16 +168,16 @@ impl Sample {
         }
     }
 
-    /// Every byte of the headers, then every 4,096th and the last ones.
+    /// The lengths to cut the file to: every byte of the headers, then every 4,096th byte, and the last bytes.
     pub(crate) fn cuts(&self) -> impl Iterator<Item = usize> + use<> {
         let len = self.file.len();
-        // The rows of kdump have one reader: of one of them every byte is enough.
+        // The kdump formats share one reader, so only one of them is cut at every byte.
         let step = if self.format.starts_with("kdump-") { 61 } else { 1 };
         (0..self.headers).step_by(step).chain((self.headers..len).step_by(4096)).chain(len - 3..len)
     }
 }
 
-/// Reads from `addr` on until something is in the way.
+/// Reads from `addr` on until a read fails.
 pub(crate) fn read_on(
     space: &dyn AddressSpace,
     addr: u64,
@@ -197,7 +197,7 @@ pub(crate) fn read_on(
     (bytes, None)
 }
 
-/// Bytes of the image that it says are cut off.
+/// The number of bytes that the image reports as cut off.
 pub(crate) fn said_missing(space: &dyn AddressSpace) -> u64 {
     let mut missing = 0;
     for region in space.map().regions() {

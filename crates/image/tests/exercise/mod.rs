@@ -1,5 +1,5 @@
-//! What is demanded of the readers, whatever the bytes: shared by the fuzz targets and by the test that runs
-//! the inputs which once broke something. Nothing here says what an image holds.
+//! The requirements on the readers for any bytes, shared by the fuzz targets and by the test of inputs that once broke
+//! something. The content of an image is not checked here.
 
 #![allow(unreachable_pub, reason = "public for the fuzz targets, whose library this is part of")]
 
@@ -8,13 +8,13 @@ use std::sync::Arc;
 use memdump_image::format::{self, FORMATS, Image, OpenMode};
 use memdump_image::{AddressSpace, ReadAt, Region, Run, VmCoreInfo, codec};
 
-/// Regions of an image that are looked at.
+/// The largest number of regions of an image that are read.
 const MAX_REGIONS: usize = 64;
-/// Of what a compressed image holds, how far in it is read: what stands before has to be unpacked.
+/// The largest offset at which a compressed image is read, because everything before it has to be unpacked.
 const MAX_OFFSET: u64 = 16 << 20;
-/// Bytes of a buffer.
+/// The buffer lengths of the reads, in bytes.
 const LENGTHS: [usize; 3] = [1, 64, 70_000];
-/// The longest input that is unpacked to its end: one byte can stand for thousands.
+/// The longest input that is unpacked to its end. One byte can stand for thousands.
 const MAX_TO_END: usize = 64 << 10;
 
 /// A way to open images: by magic, or as one format.
@@ -40,7 +40,7 @@ fn halves() -> Opener {
     })
 }
 
-/// The first byte says how the rest is opened.
+/// Opens an image. The first byte decides how the rest is opened.
 pub fn images(input: &[u8]) {
     let Some((&first, file)) = input.split_first() else { return };
     let openers = openers();
@@ -49,7 +49,7 @@ pub fn images(input: &[u8]) {
     }
 }
 
-/// As [`images`], opened in every way: what the first byte means changes with the table of formats.
+/// Like [`images`], but opens it in every way, because the meaning of the first byte changes with the table of formats.
 pub fn images_in_every_way(input: &[u8]) {
     let Some((_, file)) = input.split_first() else { return };
     for open in openers() {
@@ -59,7 +59,7 @@ pub fn images_in_every_way(input: &[u8]) {
     }
 }
 
-/// The first eight bytes say where the rest is read, when it is unpacked.
+/// Unpacks a file. The first eight bytes decide where it is read.
 pub fn codecs(input: &[u8]) {
     let Some((offset, packed)) = input.split_first_chunk::<8>() else { return };
     let offset = u64::from_le_bytes(*offset) % MAX_OFFSET;
@@ -71,7 +71,7 @@ pub fn codecs(input: &[u8]) {
     for read in [&at_front, &at_offset].into_iter().flatten() {
         assert!(*read <= front.len(), "a read fills no more than its buffer");
     }
-    // Backwards: the same bytes come once more.
+    // Going backwards gives the same bytes again.
     let mut again = vec![0; front.len()];
     if let (Ok(read), Ok(reread)) = (at_front, unpacked.read_at(0, &mut again)) {
         let both = read.min(reread);
@@ -84,7 +84,7 @@ pub fn codecs(input: &[u8]) {
     }
 }
 
-/// The bytes are notes, and VMCOREINFO.
+/// Parses the bytes as notes, and as VMCOREINFO.
 pub fn notes(input: &[u8]) {
     let mut total = 0;
     for note in memdump_image::elf::notes(input) {
@@ -99,7 +99,7 @@ pub fn notes(input: &[u8]) {
     }
 }
 
-/// The bytes are a map, and the image as well.
+/// Uses the bytes both as a map and as the image.
 pub fn maps(input: &[u8]) {
     for mode in [OpenMode::Strict, OpenMode::Salvage] {
         let map = String::from_utf8_lossy(input);
@@ -110,7 +110,7 @@ pub fn maps(input: &[u8]) {
     }
 }
 
-/// Looks at an image's map and reads here and there.
+/// Checks an image's map, and reads at some addresses.
 fn walk(image: &Image) {
     let regions = image.space.map().regions();
     for pair in regions.windows(2) {
@@ -149,7 +149,7 @@ fn survey(space: &dyn AddressSpace, region: &Region) {
     }
 }
 
-/// Reads at `addr` into buffers of several lengths; what they have in common is the same.
+/// Reads at `addr` into buffers of several lengths. The bytes that they share must be equal.
 fn read(space: &dyn AddressSpace, region: &Region, addr: u64) {
     let mut longest: Option<Vec<u8>> = None;
     for len in LENGTHS {
