@@ -1,4 +1,4 @@
-//! A thousand snapshots of a process whose threads are in the middle of everything.
+//! A thousand snapshots of a busy process, whose threads are interrupted anywhere.
 
 mod support;
 
@@ -8,10 +8,10 @@ use memdump_live::process::snapshot::{Snapshot, SnapshotOptions};
 use memdump_live::process::stop::Stopped;
 use support::{Outcome, Target};
 
-/// How often the process is disturbed.
+/// The number of snapshots.
 const TIMES: usize = 1000;
 
-/// What it tells at its end; the number of its signals is beside the point, if there were some.
+/// Asserts that the target reports no harm at its end. It must have received signals, but their number does not matter.
 fn unharmed(target: &mut Target) {
     target.hang_up();
     let told = target.line();
@@ -41,7 +41,7 @@ fn snapshots_leave_busy_threads_unharmed() -> Outcome {
     Ok(())
 }
 
-/// There the copies are orphans, and the first process of the namespace waits for them.
+/// In a PID namespace the copies become orphans, and the namespace's first process waits for them.
 #[test]
 fn snapshots_in_a_pid_namespace_leave_busy_threads_unharmed() -> Outcome {
     if !rustix::process::geteuid().is_root() {

@@ -1,4 +1,4 @@
-//! Programs that wait in a system call, are stopped or copied meanwhile, and must not be able to tell.
+//! Programs that wait in a system call while they are stopped or copied. They must not notice it.
 
 mod support;
 
@@ -10,7 +10,7 @@ use memdump_live::process::stop::{Halt, Stopped};
 use rustix::process::Signal;
 use support::{Outcome, Target};
 
-/// What is done to a process that waits.
+/// The disturbance of a process that waits.
 #[derive(Clone, Copy, Debug)]
 enum Disturbance {
     Stop,
@@ -19,7 +19,7 @@ enum Disturbance {
 
 const DISTURBANCES: [Disturbance; 2] = [Disturbance::Stop, Disturbance::Snapshot];
 
-/// Three times in a row, as what is restarted once must be so again.
+/// Disturbs the target three times in a row, because a system call that was restarted once must be restarted again.
 fn disturb(target: &Target, disturbance: Disturbance) -> Outcome {
     let children = target.children();
     for _ in 0..3 {
@@ -40,7 +40,7 @@ fn disturb(target: &Target, disturbance: Disturbance) -> Outcome {
     Ok(())
 }
 
-/// What `wait.c` prints of its call: all but the time, and the time.
+/// The output of `wait.c` about its call: everything but the time, and the time.
 fn outcome(target: &Target) -> (String, f64) {
     let line = target.line();
     let mut words: Vec<&str> = line.split(' ').collect();
@@ -49,7 +49,7 @@ fn outcome(target: &Target) -> (String, f64) {
     (words.join(" "), took)
 }
 
-/// Runs `wait.c` for a call that something wakes: undisturbed, stopped and copied. All must print the same.
+/// Runs `wait.c` for a call that `wake` wakes: undisturbed, stopped and copied. All three must print the same.
 fn same_when_woken(call: &str, limit: &str, wake: impl Fn(&mut Target)) -> Outcome {
     let mut wanted = None;
     for disturbance in [None].into_iter().chain(DISTURBANCES.map(Some)) {
@@ -95,7 +95,7 @@ fn calls_that_a_signal_ends() -> Outcome {
     for call in ["ppoll", "pselect", "epoll_pwait", "sigsuspend", "pause", "read", "poll"] {
         same_when_woken(call, "-1", |target| {
             target.signal(Signal::USR1);
-            // What is restarted after a handler ends by input, which must not come first.
+            // The call is restarted after the handler and ends by input, which must not come before the signal.
             target.wait_for("status", |status| {
                 let mut pending = status.lines().filter(|line| line.contains("Pnd:"));
                 pending.all(|line| line.ends_with("\t0000000000000000"))
@@ -130,7 +130,7 @@ fn calls_that_time_ends() -> Outcome {
             let (printed, took) = outcome(&target);
             let wanted = wanted.get_or_insert_with(|| printed.clone());
             assert_eq!(&printed, wanted, "{call}, {disturbance:?}");
-            // Some begin anew, which is at most three times; never does one end early.
+            // Some calls start over, at most three times. None ends early.
             assert!(took >= limit - 1.0, "{call}, {disturbance:?}: {took} ms");
         }
     }
@@ -188,7 +188,7 @@ fn a_signal_that_comes_meanwhile_is_delivered_afterwards() -> Outcome {
             }
             Disturbance::Snapshot => {
                 let copy = Snapshot::take(&mut stopped, &SnapshotOptions::default())?;
-                // Before it runs on: it looks for children at once.
+                // Before the process runs on, because it looks for children at once.
                 copy.end()?;
                 stopped.resume()?;
             }

@@ -1,4 +1,4 @@
-//! Target programs: built with the C compiler when a test starts, run, and talked to by lines.
+//! Target programs, which are built with the C compiler when a test starts. The tests talk to them in lines of text.
 
 #![allow(dead_code)]
 
@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A test's outcome.
+/// The outcome of a test.
 pub(crate) type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-/// How long a target may take for anything.
+/// The longest time that a target may take for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Builds `tests/targets/NAME.c`, once for each process that tests.
+/// Builds `tests/targets/NAME.c`, once for each test process.
 pub(crate) fn build(name: &str) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/targets/{name}.c"));
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
@@ -26,7 +26,7 @@ pub(crate) fn build(name: &str) -> PathBuf {
     static BUILDING: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _one = BUILDING.lock();
     if !program.exists() {
-        // Programs of earlier runs.
+        // Remove programs of earlier runs.
         for old in fs::read_dir(folder).into_iter().flatten().flatten() {
             let running = |name: &str| {
                 let pid = name.rsplit_once('-').and_then(|(_, pid)| pid.parse::<u32>().ok());
@@ -46,7 +46,7 @@ pub(crate) fn build(name: &str) -> PathBuf {
     program
 }
 
-/// A running target; killed when it is dropped.
+/// A running target. It is killed when this is dropped.
 pub(crate) struct Target {
     child: Child,
     input: Option<ChildStdin>,
@@ -54,14 +54,14 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Builds and starts it, and waits for its line `ready`.
+    /// Builds and starts a target, and waits for its line `ready`.
     pub(crate) fn start(name: &str, arguments: &[&str]) -> Self {
         let mut command = Command::new(build(name));
         command.args(arguments);
         Self::spawn(command)
     }
 
-    /// Starts a command that prints `ready`.
+    /// Starts a command, and waits until it prints `ready`.
     pub(crate) fn spawn(mut command: Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("the target starts");
@@ -84,35 +84,35 @@ impl Target {
         self.child.id()
     }
 
-    /// The next line that it prints.
+    /// The next line that the target prints.
     pub(crate) fn line(&self) -> String {
         self.lines.recv_timeout(PATIENCE).expect("a line from the target")
     }
 
-    /// The next line if it comes within this time.
+    /// The next line, if it comes within this time.
     pub(crate) fn line_within(&self, limit: Duration) -> Option<String> {
         self.lines.recv_timeout(limit).ok()
     }
 
-    /// Writes to its input.
+    /// Writes to the target's input.
     pub(crate) fn say(&mut self, text: &str) {
         let input = self.input.as_mut().expect("its input is open");
         input.write_all(text.as_bytes()).expect("the target reads");
         input.flush().expect("the target reads");
     }
 
-    /// Closes its input.
+    /// Closes the target's input.
     pub(crate) fn hang_up(&mut self) {
         self.input = None;
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the target.
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.pid() as i32).expect("a process number");
         kill_process(pid, signal).expect("it has not been waited for");
     }
 
-    /// Waits for its end.
+    /// Waits for the target's end.
     pub(crate) fn end(&mut self) -> std::process::ExitStatus {
         self.hang_up();
         let deadline = Instant::now() + PATIENCE;
@@ -125,25 +125,25 @@ impl Target {
         }
     }
 
-    /// Waits until a file of its folder in `/proc` is as wanted.
+    /// Waits until a file in the target's `/proc` directory satisfies `wanted`.
     pub(crate) fn wait_for(&self, file: &str, wanted: impl Fn(&str) -> bool) {
         wait_for(self.pid(), file, wanted);
     }
 
-    /// Waits until it sleeps in a system call.
+    /// Waits until the target sleeps in a system call.
     pub(crate) fn wait_until_asleep(&self) {
         self.wait_for("stat", |stat| state_of(stat) == 'S');
         thread::sleep(Duration::from_millis(5));
         self.wait_for("stat", |stat| state_of(stat) == 'S');
     }
 
-    /// The letter of its state.
+    /// The letter of the target's state.
     pub(crate) fn state(&self) -> char {
         state(self.pid()).unwrap_or('-')
     }
 
-    /// What of it an observer could see to have changed: children, tracer, masks and pending signals of
-    /// each thread, descriptors, mappings.
+    /// The state in which an observer could see a change: children, the tracer, masks and pending signals of
+    /// each thread, file descriptors, mappings.
     pub(crate) fn trace(&self) -> Vec<String> {
         let mut seen = vec![text(self.pid(), "maps")];
         let mut tids: Vec<String> = list(self.pid(), "task");
@@ -161,7 +161,7 @@ impl Target {
         seen
     }
 
-    /// Its children.
+    /// The target's children.
     pub(crate) fn children(&self) -> Vec<u32> {
         children(self.pid())
     }
@@ -182,7 +182,7 @@ pub(crate) fn children(pid: u32) -> Vec<u32> {
     all.join(" ").split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
-/// Waits until a file of a process is as wanted.
+/// Waits until a file in a process's `/proc` directory satisfies `wanted`.
 pub(crate) fn wait_for(pid: u32, file: &str, wanted: impl Fn(&str) -> bool) {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -195,7 +195,7 @@ pub(crate) fn wait_for(pid: u32, file: &str, wanted: impl Fn(&str) -> bool) {
     }
 }
 
-/// A file of a process; empty when there is none.
+/// The text of a file in a process's `/proc` directory. Empty if there is no such file.
 pub(crate) fn text(pid: u32, file: &str) -> String {
     fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default()
 }
@@ -210,7 +210,7 @@ fn state_of(stat: &str) -> char {
     after.chars().next().unwrap_or('-')
 }
 
-/// The letter of a process's state; none when there is no such process.
+/// The letter of a process's state. `None` if there is no such process.
 pub(crate) fn state(pid: u32) -> Option<char> {
     Some(state_of(&text(pid, "stat"))).filter(|&state| state != '-')
 }
