@@ -136,7 +136,8 @@ pub struct ImageFile {
     pub compression: Option<String>,
     /// The size in bytes.
     pub size: u64,
-    /// The SHA-256 of the file, in hexadecimal. Absent if there are several files, or if the file is nearly all gaps.
+    /// The SHA-256 of the file, in hexadecimal. Absent if there are several files, or if more than 16 GiB of it are a
+    /// gap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
     /// The individual files, if there are several.
@@ -151,7 +152,7 @@ pub struct FileRecord {
     pub name: String,
     /// The size in bytes.
     pub size: u64,
-    /// The SHA-256, in hexadecimal. Absent if the file is nearly all gaps.
+    /// The SHA-256, in hexadecimal. Absent if more than 16 GiB of the file are a gap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
 }
@@ -168,8 +169,8 @@ pub struct RegionRecord {
     /// The name of the region.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub label: String,
-    /// The BLAKE3 of the region's bytes, in hexadecimal; memory without content counts as zeros. Absent if nearly all of the
-    /// region is unpopulated.
+    /// The BLAKE3 of the region's bytes, in hexadecimal; memory without content counts as zeros. Absent if more than
+    /// 16 GiB of the region are unpopulated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blake3: Option<String>,
 }
