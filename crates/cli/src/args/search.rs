@@ -74,7 +74,7 @@ pub(crate) struct SearchArgs {
     pub(crate) target: TargetArgs,
 }
 
-/// What is searched for.
+/// The patterns to search for.
 #[derive(Args, Debug)]
 pub(crate) struct PatternArgs {
     /// Texts

@@ -115,7 +115,7 @@ impl From<EncodingArg> for Encoding {
     }
 }
 
-/// How addresses are written.
+/// The notation of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RadixArg {
     #[value(name = "o")]

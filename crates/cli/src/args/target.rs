@@ -1,4 +1,4 @@
-//! TARGET: whose memory the commands look into that only look.
+//! TARGET: the memory that a command looks into.
 
 use std::ffi::OsString;
 
@@ -6,7 +6,7 @@ use clap::{ArgAction, Args};
 
 use super::{FilterArgs, InputArgs, PauseArg, SwapArg};
 
-/// What TARGET may be, for the ends of help texts.
+/// The forms of TARGET, for the ends of help texts.
 pub(crate) const TARGET_HELP: &str = "\
 TARGET is
   1234        the process of that number, as it runs: it is not stopped, and does not grow
@@ -27,7 +27,7 @@ pub(crate) struct TargetArgs {
     pub(crate) file: FileArgs,
 }
 
-/// How a target is opened, whatever it is; all but its name.
+/// The options of opening a target, whatever it is.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "The target")]
 pub(crate) struct TargetOptions {
@@ -53,7 +53,7 @@ pub(crate) struct TargetOptions {
     pub(crate) filter: FilterArgs,
 }
 
-/// How a file is read.
+/// The options of reading a file.
 #[derive(Args, Debug, Default)]
 #[command(next_help_heading = "The target")]
 pub(crate) struct FileArgs {

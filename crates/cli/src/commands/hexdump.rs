@@ -75,7 +75,7 @@ pub(crate) fn run(args: &HexdumpArgs) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// What of the target is shown.
+/// The part of the target that is shown.
 fn chosen<'a>(args: &HexdumpArgs, target: &'a Target) -> anyhow::Result<View<'a>> {
     let view = target.view();
     if args.ranges.is_empty() {
@@ -105,7 +105,7 @@ fn chosen<'a>(args: &HexdumpArgs, target: &'a Target) -> anyhow::Result<View<'a>
     Ok(view)
 }
 
-/// What lies around a range where nothing is, for people.
+/// The regions around a range without memory, for people.
 fn nearest(map: &MemoryMap, range: Extent) -> String {
     let after = map.regions().partition_point(|region| region.extent.end() <= range.start());
     let told = |region: &Region, side: &str| {
@@ -119,7 +119,7 @@ fn nearest(map: &MemoryMap, range: Extent) -> String {
 
 const MARKS: Marks = Marks::new(style::of_kind, style::FAINT, "", style::BINARY, style::RESET);
 
-/// Who reads it.
+/// The reader of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reader {
     /// A program that expects what hexdump(1) prints.
@@ -144,7 +144,7 @@ fn options(args: &HexdumpArgs, target: &Target, reader: Reader) -> Options {
         .by_region(!is_plain && reader != Reader::Program)
 }
 
-/// What has been shown.
+/// The output so far.
 struct Shown<'a> {
     listing: Listing,
     reader: Reader,

@@ -1,4 +1,4 @@
-//! What the commands share that look into a target: progress, the summary, exit statuses.
+//! Shared by the commands that look into a target: progress, the summary, exit statuses.
 
 use std::io::{self, IsTerminal};
 
@@ -14,7 +14,7 @@ use crate::progress::Progress;
 use crate::signals::StopFlag;
 use memdump_acquire::Human;
 
-/// How many holes are shown one by one.
+/// The number of holes that are shown one by one.
 const SHOWN_HOLES: usize = 10;
 
 /// Runs a command that finds things. What could not be looked at must not pass for "nothing found", so that failures
@@ -37,7 +37,7 @@ pub(super) fn options(threads: Option<u8>) -> scan::Options {
 
 /// A moving line on standard error, where that is a terminal and output is not: the two would mix.
 ///
-/// A signal ends the scan in order, so that a process that was stopped or forked for it is let go.
+/// A signal ends the scan in order, so that a process that was paused or forked for it is let go.
 pub(super) struct Moving<'a> {
     progress: Progress,
     stop: &'a StopFlag,
@@ -89,7 +89,7 @@ pub(super) fn introduce(target: &Target, quiet: bool) {
     }
 }
 
-/// What could not be looked at.
+/// The memory that could not be searched.
 pub(super) fn missing(target: &Target, summary: &Summary) -> Vec<Hole> {
     let mut missing = target.omitted.clone();
     missing.extend(summary.holes.listed());
@@ -126,7 +126,7 @@ pub(super) fn summary_line(target: &Target, summary: &Summary, found: u64) -> St
     format!("{}\n", json!({ "summary": self::summary(target, summary, found) }))
 }
 
-/// What the last line of `--json` is about.
+/// The summary in the last line of `--json`.
 pub(super) fn summary(target: &Target, summary: &Summary, found: u64) -> Value {
     let hole = |hole: &Hole| -> Value {
         json!({

@@ -1,4 +1,4 @@
-//! How addresses, regions and bytes of memory are shown in listings. Bytes that cannot be printed never
+//! Addresses, regions and bytes of memory in listings. Bytes that cannot be printed never
 //! reach a terminal.
 
 use std::fmt::Write as _;
@@ -23,7 +23,7 @@ pub(super) struct Place {
     json: String,
 }
 
-/// How places are shown.
+/// The way places are shown.
 pub(super) struct Places<'a> {
     pub(super) map: &'a MemoryMap,
     pub(super) palette: Palette,

@@ -21,7 +21,8 @@ use crate::signals::StopFlag;
 use crate::style::Palette;
 use memdump_acquire::Human;
 
-/// What counted texts may take, in bytes. Of templates those that fill memory are wanted, and small ones are many.
+/// The memory for counted texts, in bytes. It is small for templates: those that fill memory are wanted, and there are many
+/// small ones.
 const MAX_TEMPLATES: usize = 32 << 20;
 const MAX_UNIQUE: usize = 80 << 20;
 

@@ -22,7 +22,7 @@ pub(super) struct Pairs<'a> {
     zeros: Vec<u8>,
 }
 
-/// What was found in a part of B.
+/// The result for a part of B.
 #[derive(Default)]
 pub(super) struct Compared {
     /// By row.
@@ -30,9 +30,9 @@ pub(super) struct Compared {
     /// Bytes of A that could not be read.
     pub(super) holes: BTreeMap<Cause, u64>,
     pub(super) changes: Changes,
-    /// It has not been compared: see [`Pairs::each_in_zeros`].
+    /// True if it has not been compared: see [`Pairs::each_in_zeros`].
     pub(super) is_left: bool,
-    /// A cannot be read any further.
+    /// The error that ended the reading of A.
     pub(super) error: Option<ScanError>,
 }
 
@@ -50,14 +50,14 @@ impl Compared {
 /// Changes, the bytes of all of them one behind the other.
 #[derive(Default)]
 pub(super) struct Changes {
-    /// Where each stands in A and in B, and how many bytes it has.
+    /// The addresses of each in A and in B, and its length.
     places: Vec<(u64, u64, usize)>,
     old: Vec<u8>,
     new: Vec<u8>,
 }
 
 impl Changes {
-    /// Tells them, and forgets them.
+    /// Sends them, and forgets them.
     pub(super) fn tell(&mut self, sink: Sink<'_>) -> io::Result<Flow> {
         let mut from = 0;
         for &(a, b, len) in &self.places {
@@ -137,7 +137,7 @@ impl<'a> Pairs<'a> {
         Self { a, b, matching, page_size, options, zeros }
     }
 
-    /// Compares zeros of B with A, and tells changes as they are found.
+    /// Compares zeros of B with A, and sends changes as they are found.
     pub(super) fn each_in_zeros(
         &self,
         extent: Extent,

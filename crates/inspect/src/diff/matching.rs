@@ -1,4 +1,4 @@
-//! Which memory of one map is to be compared with which of the other.
+//! Pairs the memory of one map with that of the other, to be compared.
 //!
 //! In one process, and in a machine, what stands at the same address and is of the same sort is the same memory: a heap that
 //! grew, a stack that grew downwards, a mapping that was split. In another process of the same program it may have moved:
@@ -12,27 +12,27 @@ use memdump_image::{Extent, ExtentSet, MemoryMap, Region, RegionKind};
 /// Memory that is in both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Segment {
-    /// Where it stands in B; within one region.
+    /// The extent in B, within one region.
     pub(super) b: Extent,
-    /// Where its first byte stands in A; it lies within one region there too.
+    /// The address of its first byte in A. It lies within one region there, too.
     pub(super) a: u64,
     /// Its regions, by their places in the maps.
     pub(super) regions: (usize, usize),
 }
 
 impl Segment {
-    /// Where it stands in A.
+    /// The extent in A.
     pub(super) fn in_a(&self) -> Option<Extent> {
         Extent::with_len(self.a, self.b.len()).ok()
     }
 
-    /// Where an address of B, which lies in it, stands in A.
+    /// The address in A of an address in B that lies in the segment.
     pub(super) fn to_a(self, addr: u64) -> u64 {
         self.a + (addr - self.b.start())
     }
 }
 
-/// What two maps have in common.
+/// The memory that two maps have in common.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Matching {
     /// Ascending in B; disjoint in both.
@@ -65,7 +65,7 @@ impl Matching {
         self.segments[..after].last().copied().filter(|segment| segment.b.contains(addr))
     }
 
-    /// What of A, and what of B, is in both.
+    /// The parts of A and of B that are in both.
     pub(super) fn both(&self) -> (ExtentSet, ExtentSet) {
         let a = self.segments.iter().filter_map(Segment::in_a).collect();
         (a, self.segments.iter().map(|segment| segment.b).collect())
@@ -75,7 +75,7 @@ impl Matching {
 struct Matcher<'a> {
     a: &'a [Region],
     b: &'a [Region],
-    /// Whether a part of the region has been matched.
+    /// True for each region of which a part has been matched.
     is_matched_a: Vec<bool>,
     is_matched_b: Vec<bool>,
     segments: Vec<Segment>,
@@ -88,7 +88,7 @@ impl Matcher<'_> {
         self.segments.push(Segment { b, a, regions });
     }
 
-    /// What stands at the same address and is of the same sort.
+    /// Matches memory at the same address and of the same kind.
     fn same_place(&mut self) {
         let (before_a, before_b) = (self.is_matched_a.clone(), self.is_matched_b.clone());
         let (mut i, mut j) = (0, 0);
@@ -105,7 +105,7 @@ impl Matcher<'_> {
         }
     }
 
-    /// What is the same for another reason than its address.
+    /// Matches memory that is the same for another reason than its address.
     fn moved(&mut self) {
         self.by_key(file_key, |a, b| (a.start(), b.start()));
         let alone = |kind: RegionKind| move |region: &Region| (region.kind == kind).then_some(());
@@ -157,7 +157,7 @@ impl Matcher<'_> {
         }
     }
 
-    /// What lies right behind a mapping that moved, such as the zeros behind a library's data, moved with it.
+    /// Matches what lies right behind a mapping that moved, such as the zeros behind a library's data: it moved with it.
     fn neighbours(&mut self) {
         let mut places: BTreeMap<usize, (usize, u64)> = BTreeMap::new();
         for segment in &self.segments {
@@ -190,14 +190,14 @@ impl Matcher<'_> {
     }
 }
 
-/// What tells a mapped file from others: path, offset and permissions.
+/// The identity of a mapped part of a file: path, offset and permissions.
 fn file_key(region: &Region) -> Option<(Vec<u8>, u64, [char; 4])> {
     let mapping = region.mapping.as_ref()?;
     let backing = mapping.backing.as_ref()?;
     Some((backing.path.clone(), backing.offset, mapping.permissions.letters()))
 }
 
-/// Whether two regions may be the same memory, as far as what they are for says.
+/// Returns true if two regions may be the same memory, by their kinds.
 fn is_alike(a: &Region, b: &Region) -> bool {
     let class = |kind: RegionKind| match kind {
         // What a look at a running process takes for a thread's stack depends on what the thread does.
@@ -210,7 +210,7 @@ fn is_alike(a: &Region, b: &Region) -> bool {
     a == b || a == RegionKind::Unknown || b == RegionKind::Unknown
 }
 
-/// Whether both are the same place of the same file, where both are of a file; B is `shift` further up.
+/// Returns false if both are of a file and are not the same place of the same file; B is `shift` further up.
 fn is_same_file_place(a: &Region, b: &Region, shift: u64) -> bool {
     let backing = |region: &Region| region.mapping.as_ref().and_then(|m| m.backing.clone());
     match (backing(a), backing(b)) {

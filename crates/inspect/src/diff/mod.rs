@@ -1,12 +1,10 @@
-//! The diff: what changed between two looks at memory, page by page, by the regions that the pages lie in.
+//! The diff: the changes between two views of memory, page by page, summed by region.
 //!
-//! A page counts where it holds something: zeros, and what was never touched, are nothing. So a page is the same,
-//! changed, added (there was nothing), gone (there is nothing now), or could not be read. What is mapped counts apart from
-//! that. Pages of a file that a process has mapped and has not in its memory are none of its memory, unless the other
-//! side has something else there.
+//! Zero and unpopulated pages count as absent. So a page is the same, changed, added (it was absent), gone (it is absent
+//! now), or unread. Mapped addresses are counted separately. Pages of a mapped file that are not in a process's memory
+//! do not count as its memory, unless the other side has something else there.
 //!
-//! Not about where the memory comes from, nor about how it is shown. Both sides are read by all CPUs; memory in use is
-//! bounded, whatever there is to compare.
+//! All CPUs read both sides. The memory in use is bounded, whatever there is to compare.
 
 mod compare;
 mod matching;
@@ -44,7 +42,7 @@ pub fn diff(
     let (mut rows, places) = rows(&a.map, &b.map, &matching);
     let (in_a, in_b) = matching.both();
     let (files_a, files_b) = (in_files(&a)?, in_files(&b)?);
-    // What both have in the same file only is the same without a look at it, and else it is nothing.
+    // What both have in the same file only is the same, and need not be read; in different files it counts as absent.
     let mut known = files_b.difference(&in_b);
     for segment in &matching.segments {
         let same = in_same_file(segment, (&a.map, &files_a), (&b.map, &files_b));
@@ -144,7 +142,7 @@ fn rows(a: &MemoryMap, b: &MemoryMap, matching: &Matching) -> (Vec<Row>, Vec<usi
     (rows, places)
 }
 
-/// What a side has in mapped files only.
+/// The extents that a side has in mapped files only.
 fn in_files(side: &Side<'_>) -> Result<ExtentSet, ScanError> {
     let mut found = Vec::new();
     for region in side.map.regions() {
@@ -170,7 +168,7 @@ fn backing(region: &Region) -> Option<&Backing> {
     region.mapping.as_ref()?.backing.as_ref()
 }
 
-/// What of a segment both sides have in the same file only, by B's addresses.
+/// The parts of a segment that both sides have in the same file only, by B's addresses.
 fn in_same_file(
     segment: &Segment,
     (map_a, files_a): (&MemoryMap, &ExtentSet),

@@ -45,13 +45,13 @@ impl Options {
     }
 }
 
-/// Lines of memory all of which differ. A line is [`LINE`] bytes, at a multiple of that in B, or what of it lies in the same
-/// page and region.
+/// Neighbouring lines of memory that all differ. A line is [`LINE`] bytes at a multiple of that in B, or the part of it
+/// that lies in the same page and region.
 #[derive(Clone, Copy, Debug)]
 pub struct Change<'a> {
-    /// Where it stands in A.
+    /// The address in A.
     pub a: u64,
-    /// Where it stands in B.
+    /// The address in B.
     pub b: u64,
     /// The bytes in A.
     pub old: &'a [u8],
@@ -59,38 +59,38 @@ pub struct Change<'a> {
     pub new: &'a [u8],
 }
 
-/// Bytes that are told together where one of them changed.
+/// The length of a line: if one of its bytes changed, all of them are told.
 pub const LINE: u64 = 16;
 
-/// Bytes of pages, by what became of them. A page is cut where its region ends.
+/// Bytes of pages, by what became of them. A page ends where its region ends, at the latest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pages {
-    /// They hold the same on both sides, and not only zeros.
+    /// Pages that are the same on both sides, and not zero.
     pub same: u64,
-    /// They hold something else.
+    /// Pages with other content.
     pub changed: u64,
-    /// There was nothing in A.
+    /// Pages that are absent in A.
     pub added: u64,
-    /// There is nothing in B.
+    /// Pages that are absent in B.
     pub gone: u64,
-    /// One of the two could not be read, or is not in its image.
+    /// Pages that could not be read on one side, or are not in its image.
     pub unread: u64,
-    /// How many bytes differ within the changed pages.
+    /// The number of bytes that differ within the changed pages.
     pub changed_bytes: u64,
 }
 
 impl Pages {
-    /// Whether they differ.
+    /// Returns true if they differ.
     pub fn differ(&self) -> bool {
         self.changed + self.added + self.gone > 0
     }
 
-    /// Bytes that B has more than A, less than 0 where it has fewer.
+    /// The growth from A to B in bytes; negative if B has less.
     pub fn growth(&self) -> i128 {
         i128::from(self.added) - i128::from(self.gone)
     }
 
-    /// Adds what is known of other pages.
+    /// Adds other pages.
     pub fn add(&mut self, other: &Pages) {
         self.same += other.same;
         self.changed += other.changed;
@@ -101,35 +101,35 @@ impl Pages {
     }
 }
 
-/// A region of B and what it was in A; or one of A that is gone.
+/// A region of B and its counterpart in A, or a region of A that is gone.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// What it was.
+    /// The region in A.
     pub a: Option<Region>,
-    /// What it is.
+    /// The region in B.
     pub b: Option<Region>,
-    /// Bytes of addresses that are in B's region alone.
+    /// The number of addresses that are in B's region only.
     pub mapped: u64,
-    /// Bytes of addresses that were in A's alone.
+    /// The number of addresses that are in A's region only.
     pub unmapped: u64,
-    /// What became of its pages.
+    /// Its pages.
     pub pages: Pages,
 }
 
 impl Row {
-    /// What the region is for, as far as either side knows.
+    /// The kind of the region, as far as either side knows it.
     pub fn kind(&self) -> RegionKind {
         let kinds = [&self.b, &self.a].into_iter().flatten().map(|region| region.kind);
         let mut known = kinds.filter(|&kind| kind != RegionKind::Unknown);
         known.next().unwrap_or(RegionKind::Unknown)
     }
 
-    /// Whether it is not what it was.
+    /// Returns true if it differs.
     pub fn differs(&self) -> bool {
         self.mapped + self.unmapped > 0 || self.pages.differ()
     }
 
-    /// Whether it stands at another address.
+    /// Returns true if it is at another address.
     pub fn is_moved(&self) -> bool {
         match (&self.a, &self.b) {
             (Some(a), Some(b)) => a.extent.intersection(b.extent).is_none(),
@@ -138,24 +138,24 @@ impl Row {
     }
 }
 
-/// What changed.
+/// The result of a diff.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// By B's addresses, then what is gone by A's.
+    /// The regions in the order of B's addresses, then those that are gone in the order of A's.
     pub rows: Vec<Row>,
-    /// Bytes of A that could not be read, by cause.
+    /// The number of bytes of A that could not be read, by cause.
     pub holes_a: BTreeMap<Cause, u64>,
-    /// Bytes of B that could not be read, by cause.
+    /// The number of bytes of B that could not be read, by cause.
     pub holes_b: BTreeMap<Cause, u64>,
 }
 
 impl Report {
-    /// Whether anything differs.
+    /// Returns true if anything differs.
     pub fn differs(&self) -> bool {
         self.rows.iter().any(Row::differs)
     }
 
-    /// All pages.
+    /// The sum of all pages.
     pub fn pages(&self) -> Pages {
         let mut all = Pages::default();
         self.rows.iter().for_each(|row| all.add(&row.pages));

@@ -8,10 +8,10 @@ use super::event::{Event, Sink};
 use super::window::{Lines, Style, Window};
 use crate::scan::Flow;
 
-/// How much text is told at a time where it is made from zeros.
+/// The length of text that is made from zeros at a time, in bytes.
 const TEXT_LEN: usize = 1 << 16;
 
-/// What is known of what was told.
+/// Puts windows together, and remembers the end of what was sent.
 pub(super) struct Joiner<'a> {
     style: Style<'a>,
     sink: Sink<'a>,
@@ -21,11 +21,11 @@ pub(super) struct Joiner<'a> {
     end: Option<u64>,
     /// The last bytes of it, which make no whole line yet.
     partial: Vec<u8>,
-    /// What they lie in.
+    /// The kind of their region.
     kind: RegionKind,
     /// The whole line before them.
     last: Option<Vec<u8>>,
-    /// Whether a star stands for it.
+    /// True if a star stands for it.
     in_star: bool,
     /// A hole that may go on.
     hole: Option<Hole>,
@@ -65,7 +65,7 @@ impl<'a> Joiner<'a> {
         self.flow
     }
 
-    /// How far it has come.
+    /// Reports progress.
     pub(super) fn progress(&mut self, bytes: u64) -> io::Result<()> {
         self.send(Event::Progress(bytes))
     }
@@ -195,7 +195,7 @@ impl<'a> Joiner<'a> {
         if text.is_empty() { Ok(()) } else { self.send(Event::Lines(text)) }
     }
 
-    /// What was begun of a line stands there, short, and the next line is like none before.
+    /// Sends a line that was begun, which is short, and forgets the lines before it.
     fn end_line(&mut self) -> io::Result<()> {
         if self.partial.is_empty() {
             return Ok(());

@@ -1,20 +1,20 @@
-//! How one line looks: the canonical layout of hexdump(1), the same with marks for a terminal, or an object of JSON.
+//! The layout of one line: that of `hexdump -C`, the same with marks for a terminal, or a JSON object.
 //!
-//! Not about which lines are left out (see `window`).
+//! Repeated lines are left out in `window`.
 
 use memdump_image::RegionKind;
 
 use super::marks::{ByteClass, Change, Marks, Pen};
 
-/// What the lines look like.
+/// The layout of lines.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Layout {
-    /// Bytes a line, from 1 to [`Layout::MAX_WIDTH`].
+    /// The number of bytes in a line, from 1 to [`Layout::MAX_WIDTH`].
     pub width: usize,
-    /// A gap of two spaces in place of one stands after so many bytes; 0 for none.
+    /// The number of bytes after which the gap is two spaces wide; 0 for never.
     pub group: usize,
-    /// Digits of an address at the least, at most 16; higher addresses have as many as they need.
+    /// The fewest digits of an address, at most 16. Higher addresses have as many as they need.
     pub address_digits: usize,
     /// The form of a line.
     pub form: Form,
@@ -23,20 +23,20 @@ pub struct Layout {
 /// The form of a line.
 #[derive(Clone, Debug)]
 pub enum Form {
-    /// As `hexdump -C`: address, bytes, what of them is printable ASCII.
+    /// That of `hexdump -C`: address, bytes, printable ASCII.
     Canonical,
-    /// As that, with marks around its parts; what lies between them is the same.
+    /// The same, with marks around its parts.
     Marked(Box<Marks>),
-    /// An object of JSON a line: `{"address":4096,"hex":"7f45","text":".E"}`; in place of lines that are like the one before
-    /// `{"same_as_before":true}`; and `{"end":8192}` where a stretch ends.
+    /// A JSON object for each line: `{"address":4096,"hex":"7f45","text":".E"}`; for repeated lines
+    /// `{"same_as_before":true}`; and `{"end":8192}` at the end of a stretch.
     Json,
 }
 
 impl Layout {
-    /// The longest line, in bytes shown.
+    /// The longest line, in bytes of memory.
     pub const MAX_WIDTH: usize = 4096;
 
-    /// The layout of `hexdump -C`, with addresses of at least so many digits: it has 8 itself.
+    /// The layout of `hexdump -C`, with addresses of at least `address_digits` digits; `hexdump -C` has 8.
     pub fn canonical(address_digits: usize) -> Self {
         Self { width: 16, group: 8, address_digits, form: Form::Canonical }
     }
@@ -62,12 +62,12 @@ impl Layout {
         self
     }
 
-    /// How many characters stand between an address and the text, for a whole line.
+    /// The number of characters between the address and the text of a complete line.
     fn hex_len(&self) -> usize {
         3 * self.width + (self.width - 1).checked_div(self.group).unwrap_or(0)
     }
 
-    /// Whether a gap stands before the byte at `index`.
+    /// Returns true if a wider gap stands before the byte at `index`.
     fn has_gap(&self, index: usize) -> bool {
         index > 0 && self.group > 0 && index.is_multiple_of(self.group)
     }

@@ -1,8 +1,8 @@
-//! What stands around the parts of a line: escape sequences, as a rule. Not which parts there are (see `line`).
+//! Marks around the parts of a line, such as escape sequences for colours. The parts are in `line`.
 
 use memdump_image::RegionKind;
 
-/// What stands around the parts of a line: escape sequences, as a rule.
+/// Marks around the parts of a line, such as escape sequences for colours.
 #[derive(Clone, Debug)]
 pub struct Marks {
     address: fn(RegionKind) -> &'static str,
@@ -12,8 +12,8 @@ pub struct Marks {
 }
 
 impl Marks {
-    /// Before an address stands what `address` gives for the kind of region that it lies in; before bytes that are zero, that are
-    /// printable ASCII, and before all others, what is named so; after each of those that is not empty `reset`.
+    /// Makes marks. `address` gives the mark before an address, by the kind of its region. `zero`, `printable` and `other`
+    /// stand before bytes that are zero, printable ASCII, and others. `reset` stands after each mark that is not empty.
     ///
     /// # Panics
     /// When one of the last three is longer, with `reset`, than 16 bytes.
@@ -39,7 +39,7 @@ impl Marks {
         Self { address, reset, changes }
     }
 
-    /// Writes an address with what stands around it.
+    /// Writes an address and the marks around it.
     pub(super) fn address(
         &self,
         out: &mut Vec<u8>,
@@ -87,7 +87,7 @@ impl ByteClass {
     }
 }
 
-/// What is written where one class of byte follows another.
+/// The text between bytes of two classes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Change {
     text: [u8; Self::MAX],

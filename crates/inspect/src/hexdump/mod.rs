@@ -1,8 +1,8 @@
 //! The hexdump: memory as lines of addresses, bytes and text, as `hexdump -C` lays them out.
 //!
 //! All CPUs lay out windows of memory; they are put together in the order of addresses, so that it reads as if it had been
-//! done in one go: of lines that are alike one is shown and a `*`, wherever reads, windows and regions end. Not about
-//! where the lines go, nor about colours (see [`Marks`]).
+//! done in one go: of lines that are alike one is shown and a `*`, wherever reads, windows and regions end. Colours are
+//! [`Marks`]; the lines go to the caller.
 
 mod event;
 mod join;
@@ -69,7 +69,7 @@ fn one(
     teller.finish().map_err(ScanError::Deliver)
 }
 
-/// What lies where, as lines see it.
+/// The regions and stretches of memory, for the layout of lines.
 struct Ground<'a> {
     map: &'a MemoryMap,
     stretches: &'a ExtentSet,
@@ -77,7 +77,7 @@ struct Ground<'a> {
 }
 
 impl Ground<'_> {
-    /// Where lines are counted from at an address.
+    /// The address that lines are counted from at `addr`.
     fn grid(&self, addr: u64) -> u64 {
         match self.by_region {
             true => self.map.find(addr).map_or(addr, |region| region.extent.start()),
@@ -130,13 +130,13 @@ impl Look for Lay<'_> {
     }
 }
 
-/// Tells what was laid out, and what lies between.
+/// Sends the lines, and what lies between them.
 struct Teller<'a> {
     joiner: Joiner<'a>,
     ground: &'a Ground<'a>,
-    /// The start of the region that was told last.
+    /// The start of the region that was sent last.
     region: Option<u64>,
-    /// What lies in no region and has not been told.
+    /// The extents that lie in no region and have not been sent.
     nothing: VecDeque<Extent>,
 }
 
@@ -168,7 +168,7 @@ impl Teller<'_> {
         Ok(self.joiner.flow())
     }
 
-    /// What stands before an address is told first.
+    /// Sends what stands before an address.
     fn arrive(&mut self, addr: u64) -> io::Result<()> {
         while let Some(extent) = self.nothing.pop_front_if(|extent| extent.start() < addr) {
             self.joiner.tell(Event::Nothing(extent))?;

@@ -12,7 +12,7 @@ use super::line::Layout;
 pub(super) struct Window {
     /// The address of the first byte.
     pub(super) addr: u64,
-    /// How many bytes.
+    /// The number of bytes.
     pub(super) len: u64,
     /// Bytes before the first whole line: they end a line that begins elsewhere.
     pub(super) head: Vec<u8>,
@@ -28,21 +28,21 @@ pub(super) struct Lines {
     pub(super) text: Vec<u8>,
     /// The first and the last of them, as bytes; none where there are no lines.
     pub(super) ends: Option<(Vec<u8>, Vec<u8>)>,
-    /// How long the text of the first is.
+    /// The length of the text of the first.
     pub(super) first_len: usize,
-    /// Whether a star stands behind the first.
+    /// True if a star stands behind the first.
     pub(super) first_has_star: bool,
-    /// Whether all lines are like the first.
+    /// True if all lines are like the first.
     pub(super) is_uniform: bool,
-    /// Whether a star stands for the last.
+    /// True if a star stands for the last.
     pub(super) ends_in_star: bool,
 }
 
-/// How memory is laid out.
+/// The way memory is laid out.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Style<'a> {
     pub(super) layout: &'a Layout,
-    /// Whether a star stands for lines that are like the one before.
+    /// True if a star stands for lines that are like the one before.
     pub(super) squeezes: bool,
 }
 

@@ -28,7 +28,7 @@ const ANON: u64 = 1;
 /// In `page.compound_head`: what is above is the address of the first page's structure.
 const IS_TAIL: u64 = 1;
 
-/// Why the page structures cannot be used.
+/// The reason why the page structures cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PageStructsError {
     /// The image is of another kind of machine.
@@ -48,7 +48,7 @@ pub enum PageStructsError {
 /// The page structures of a machine.
 pub struct PageStructs {
     physical: Arc<dyn AddressSpace>,
-    /// Where the structures stand in physical memory; ascending.
+    /// The places of the structures in physical memory, ascending.
     translations: Vec<Translation>,
     /// The virtual address that the structure of frame 0 has or would have.
     array: u64,
@@ -66,7 +66,7 @@ struct Layout {
     /// Bits of `page.flags`.
     lru: u64,
     swapbacked: u64,
-    /// Where slab pages are told by a flag.
+    /// The flag of slab pages, in kernels that have one.
     slab: Option<u64>,
     hwpoison: Option<u64>,
     /// Values of `page._mapcount`.
@@ -109,7 +109,7 @@ impl Layout {
         })
     }
 
-    /// What the page of this structure is for; of a tail the address of the first page's structure.
+    /// The use of the page that a structure describes; for a tail, the address of the first page's structure.
     fn read(&self, page: &[u8]) -> Page {
         let word = |at: usize| {
             let bytes = page.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
@@ -140,7 +140,7 @@ impl Layout {
     }
 }
 
-/// What a structure says.
+/// The meaning of a structure.
 enum Page {
     /// The first of so many free pages.
     Free(u64),
@@ -239,7 +239,7 @@ impl PageUses for PageStructs {
 }
 
 impl PageStructs {
-    /// What the first page of a compound is for, which all of it is for.
+    /// The use of the first page of a compound, which is that of all its pages.
     fn use_of_head(&self, virt: u64) -> Option<PageUse> {
         let mut page = vec![0; self.layout.len as usize];
         let read = self.read(virt, &mut page);

@@ -18,7 +18,7 @@ pub(super) struct Tail {
     bytes: Vec<u8>,
     /// The address beyond them.
     end: u64,
-    /// How many of them, at the end, have not been looked at.
+    /// The number of them, at the end, that have not been searched.
     due: usize,
 }
 
@@ -171,7 +171,7 @@ impl Cutter {
         self.tail = Tail::default();
     }
 
-    /// How much of a stretch has to be kept.
+    /// The number of bytes of a stretch that have to be kept.
     fn context(&self) -> usize {
         2 * self.reach
     }

@@ -8,7 +8,7 @@ pub(crate) struct Line<T> {
     moved: Condvar,
 }
 
-/// What a [`Line`] guards; `value` is the holder's to change.
+/// The state that a [`Line`] guards; the holder of the turn may change `value`.
 pub(crate) struct State<T> {
     next: u64,
     is_closed: bool,
@@ -25,7 +25,7 @@ impl<T> Line<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for the turn of a piece; none when there will be no more turns.
+    /// Waits for the turn of a piece; none if there will be no more turns.
     pub(crate) fn wait(&self, sequence: u64) -> Option<MutexGuard<'_, State<T>>> {
         let mut state = self.lock();
         while !state.is_closed && state.next != sequence {

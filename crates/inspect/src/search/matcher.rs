@@ -26,7 +26,7 @@ pub(super) enum Matcher {
 pub(super) struct Masked {
     bytes: Vec<u8>,
     mask: Vec<u8>,
-    /// Where the finder's bytes stand in them.
+    /// The offset of the finder's bytes in them.
     at: usize,
 }
 
@@ -79,7 +79,7 @@ pub(super) fn matchers(patterns: &[Pattern]) -> Result<Vec<Matcher>, PatternErro
 }
 
 impl Matcher {
-    /// Whether two of its matches may overlap.
+    /// Returns true if two of its matches may overlap.
     pub(super) fn may_overlap(&self) -> bool {
         !matches!(self, Matcher::Regex { .. })
     }

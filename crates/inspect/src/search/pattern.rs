@@ -1,4 +1,4 @@
-//! What can be searched for, and how people write it.
+//! Patterns, and how people write them.
 
 use memdump_image::ExtentSet;
 use regex::bytes::{Regex, RegexBuilder};
@@ -6,65 +6,65 @@ use regex::bytes::{Regex, RegexBuilder};
 /// Something to search for.
 #[derive(Clone, Debug)]
 pub struct Pattern {
-    /// What it is called in results: as it was given.
+    /// The name in results: the text that was given.
     pub name: String,
-    /// What it is.
+    /// The bytes that it matches.
     pub what: What,
-    /// Only at addresses that are multiples of this, at least 1.
+    /// The alignment, at least 1: it is found only at multiples of it.
     pub align: u64,
 }
 
-/// What a pattern is.
+/// The bytes that a pattern matches.
 #[derive(Clone, Debug)]
 pub enum What {
-    /// Bytes: at every address at which they stand.
+    /// Bytes, wherever they stand.
     Bytes(Vec<u8>),
-    /// Bytes of which letters of ASCII may be of either case.
+    /// Bytes, ignoring the case of ASCII letters.
     AnyCase(Vec<u8>),
-    /// Bytes that count as far as the mask says, of the same length.
+    /// Bytes under a mask of the same length.
     Masked {
         /// The bytes; 0 where the mask is.
         bytes: Vec<u8>,
         /// The bits of them that count.
         mask: Vec<u8>,
     },
-    /// An expression: matches do not overlap, and the leftmost comes first.
+    /// A regular expression. Its matches do not overlap, and the leftmost wins.
     Regex(Regex),
-    /// A number of so many bytes, 4 or 8, the lowest first, that is an address in the set.
+    /// A little-endian number that is an address in a set.
     PointerTo {
         /// The addresses.
         to: ExtentSet,
-        /// Bytes of the number.
+        /// The length of the number in bytes, 4 or 8.
         width: usize,
     },
 }
 
-/// Why something cannot be searched for. It says what to write.
+/// The reason why something is not a pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
-    /// There are no bytes in it.
+    /// It is empty.
     #[error("{0:?} is empty: it would be everywhere")]
     Empty(String),
     /// It is longer than [`Pattern::MAX_LEN`].
     #[error("the pattern that begins {0:?} is longer than {max} bytes", max = Pattern::MAX_LEN)]
     Long(String),
-    /// It is no bytes in hexadecimal.
+    /// It is not hexadecimal.
     #[error(
         "{0:?} is no bytes in hexadecimal: write two digits for each, ? for any, as in '7f 45 ?? 4?'"
     )]
     Hex(String),
-    /// No byte of it is known whole.
+    /// No byte of it is known completely.
     #[error("{0:?}: at least one byte has to be known whole")]
     Vague(String),
-    /// It is no number that fits.
+    /// It is not a number, or does not fit.
     #[error("{text:?} is no whole number that fits {width} bytes: decimal, or hexadecimal with 0x")]
     Number {
-        /// What was given.
+        /// The text.
         text: String,
-        /// Bytes.
+        /// The length in bytes.
         width: usize,
     },
-    /// It is no regular expression.
+    /// It is not a regular expression.
     #[error("{0}")]
     Regex(String),
 }
@@ -72,8 +72,8 @@ pub enum PatternError {
 impl Pattern {
     /// The longest pattern of bytes, in bytes.
     pub const MAX_LEN: usize = 4096;
-    /// The longest match of an expression that is found whole wherever it lies, in bytes. Longer ones may come in parts,
-    /// cut where one read of memory ended.
+    /// The longest match of an expression, in bytes, that is always found complete. Longer ones may be cut where a block
+    /// of memory ends.
     pub const MAX_REGEX_MATCH: usize = 64 << 10;
 
     /// A pattern at any address.
@@ -90,10 +90,10 @@ impl Pattern {
         }
     }
 
-    /// Bytes in hexadecimal, spaces between them or not; `?` is any digit.
+    /// Bytes in hexadecimal, with or without spaces; `?` is any digit.
     ///
     /// # Errors
-    /// When it is something else, or says of no byte what it is.
+    /// When it is something else, or no byte is known completely.
     pub fn hex(text: &str) -> Result<Self, PatternError> {
         let wrong = || PatternError::Hex(text.into());
         let mut digits = Vec::new();
@@ -117,21 +117,20 @@ impl Pattern {
         Self::new(text, What::Masked { bytes, mask })
     }
 
-    /// A regular expression of bytes: `.` is any but the line feed, `\xff` a byte, classes are those of
-    /// ASCII.
+    /// A regular expression of bytes: `.` is any byte except the line feed, `\xff` a byte, classes are those of ASCII.
     ///
     /// # Errors
-    /// When it is none.
+    /// When it is not one.
     pub fn regex(text: &str, any_case: bool) -> Result<Self, PatternError> {
         let regex = RegexBuilder::new(text).unicode(false).case_insensitive(any_case).build();
         let regex = regex.map_err(|error| PatternError::Regex(error.to_string()))?;
         Self::new(text, What::Regex(regex))
     }
 
-    /// A whole number of `width` bytes, 1, 2, 4 or 8; negative ones as two's complement.
+    /// An integer of `width` bytes, 1, 2, 4 or 8; negative ones as two's complement.
     ///
     /// # Errors
-    /// When it is none, or does not fit.
+    /// When it is not a number, or does not fit.
     pub fn integer(text: &str, width: usize, big_endian: bool) -> Result<Self, PatternError> {
         let wrong = || PatternError::Number { text: text.into(), width };
         let value = parse_integer(text).ok_or_else(wrong)?;
@@ -165,7 +164,7 @@ pub fn parse_integer(text: &str) -> Option<i128> {
 }
 
 impl What {
-    /// Bytes of a match, where all have as many.
+    /// The length of a match, if all matches have the same.
     pub(super) fn len(&self) -> Option<usize> {
         match self {
             What::Bytes(bytes) | What::AnyCase(bytes) | What::Masked { bytes, .. } => {

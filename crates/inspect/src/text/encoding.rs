@@ -3,14 +3,14 @@
 use super::runs::{Class, Ends, Run, byte_runs, utf8_runs, wide_runs};
 use crate::scan::Window;
 
-/// How characters lie in memory.
+/// The encoding of characters in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Encoding {
     /// A byte each, of ASCII (`-e s` of `strings(1)`).
     Ascii,
     /// A byte each, all above 127 too (`-e S`).
     Latin,
-    /// UTF-8, which `strings(1)` has not.
+    /// UTF-8, which `strings(1)` does not know.
     Utf8,
     /// Two bytes, the low one first (`-e l`).
     Utf16Le,
@@ -34,7 +34,7 @@ impl Encoding {
         Encoding::Utf32Be,
     ];
 
-    /// The letter that `strings(1)` has for it; a word where it has none.
+    /// The letter for it in `strings(1)`, or a word if there is none.
     pub fn letter(self) -> &'static str {
         match self {
             Encoding::Ascii => "s",
@@ -60,7 +60,7 @@ impl Encoding {
         }
     }
 
-    /// `text` as it lies in memory; none where a character has no place there.
+    /// `text` in this encoding; none if it lacks one of the characters.
     pub fn encode(self, text: &str) -> Option<Vec<u8>> {
         let units = |bytes: fn(char) -> Option<Vec<u8>>| -> Option<Vec<u8>> {
             Some(text.chars().map(bytes).collect::<Option<Vec<_>>>()?.concat())
@@ -99,7 +99,7 @@ impl Encoding {
         }
     }
 
-    /// Tells `each` of the runs of at least `min_len` characters that begin and end in the window,
+    /// Calls `each` with the runs of at least `min_len` characters that begin and end in the window,
     /// ascending.
     pub(super) fn runs(
         self,

@@ -1,4 +1,4 @@
-//! Templates: what strings have in common that differ in their numbers.
+//! Templates: the common form of strings that differ in numbers only.
 
 use wide::i8x16;
 
@@ -60,7 +60,7 @@ pub fn template(text: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&text[at..]);
 }
 
-/// Where the first decimal digit is; most of a text has none. Without one it is its own template.
+/// The index of the first decimal digit. Most texts have none, and are their own templates.
 pub(crate) fn find_digit(text: &[u8]) -> Option<usize> {
     let (blocks, rest) = text.as_chunks::<16>();
     for (block, at) in blocks.iter().zip((0..).step_by(16)) {

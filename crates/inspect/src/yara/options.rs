@@ -72,7 +72,7 @@ impl Default for Options {
     }
 }
 
-/// What a search has seen.
+/// The memory that a search has seen, and the patterns with too many matches.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Report {

@@ -1,4 +1,4 @@
-//! Reads a window so that its bytes lie as far from one another as their addresses do. Not about what is in them.
+//! Reads a window so that its bytes lie as far from one another as their addresses do.
 
 use std::ops::Range;
 
@@ -22,7 +22,7 @@ pub(super) struct Piece {
 
 /// A window that was read.
 pub(super) struct Memory<'b> {
-    /// From the window's first address that is read on; nothing of meaning where there is a hole.
+    /// The bytes from the window's first address on; undefined where there is a hole.
     pub(super) bytes: &'b [u8],
     pub(super) pieces: Vec<Piece>,
     start: u64,

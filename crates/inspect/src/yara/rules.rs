@@ -1,34 +1,34 @@
-//! Rules: how they are compiled, and what is wrong with them.
+//! Rules, and the mistakes in them.
 
 use std::path::PathBuf;
 
 use yara_x::{Compiler, IgnoredRuleReason, SourceCode};
 
-/// Modules about formats of files, without which this was built: memory is none of these files, it holds parts of them.
+/// Modules about file formats that this is built without: memory holds parts of such files, and is not one.
 const LEFT_OUT: &[&str] =
     &["crx", "cuckoo", "dex", "dotnet", "elf", "lnk", "macho", "magic", "pe", "vt", "zip"];
 
 /// Text with rules.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// What it is called in errors: its path.
+    /// The name in errors: its path.
     pub name: String,
-    /// What it says.
+    /// The text.
     pub text: Vec<u8>,
-    /// Where `include` looks first.
+    /// The directory where `include` looks first.
     pub folder: PathBuf,
 }
 
 /// Compiled rules.
 pub struct Rules {
     pub(super) compiled: yara_x::Rules,
-    /// What should be known of them: rules that were left out, and why.
+    /// The rules that were left out, and why; lines for people.
     pub notes: Vec<String>,
-    /// What the compiler warns of, such as patterns that are slow to search for; lines for people.
+    /// The compiler's warnings, such as patterns that are slow to search for; lines for people.
     pub warnings: Vec<String>,
 }
 
-/// What is wrong with rules, each mistake with its place; lines for people.
+/// The mistakes in rules, each with its place; lines for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct RulesError(String);
@@ -37,7 +37,7 @@ impl Rules {
     /// Compiles rules. Those that need a module about a format of files are left out, which the notes say.
     ///
     /// # Errors
-    /// Where a rule is wrong, or none is left.
+    /// When a rule is wrong, or none is left.
     pub fn compile(sources: &[Source]) -> Result<Self, RulesError> {
         let mut compiler = Compiler::new();
         // Rules that YARA takes are taken.

@@ -1,5 +1,5 @@
-//! The threads of a search with rules: each reads a window and searches it, and hands on what it found when it is its
-//! turn, together with what the window before found where the two share memory.
+//! The threads of a search with rules. Each reads and searches a window, and delivers the results when it is its turn,
+//! together with those of the window before in the memory that both share.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -155,7 +155,7 @@ impl Drop for Leaving<'_, '_, '_> {
     }
 }
 
-/// What came of a job.
+/// The result of a job.
 enum Done<'b, 'r> {
     Window {
         window: Window,

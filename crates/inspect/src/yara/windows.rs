@@ -1,11 +1,11 @@
-//! Cuts a view into windows of memory to be searched with rules, and what need not be read between them. Not about reading.
+//! Cuts a view into windows of memory that are searched with rules, and what need not be read between them. The reading is in `read`.
 
 use memdump_image::{AddressSpace, Cause, Extent, Presence, ReadError, View};
 
 use super::limits::Sizes;
 use crate::scan::ScanError;
 
-/// A piece of work, in the order of addresses. What jobs own is disjoint, and all of the view.
+/// A piece of work, in the order of addresses. The extents that jobs own are disjoint, and make up the view.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Job {
     Window(Window),
@@ -18,13 +18,13 @@ pub(super) enum Job {
 /// Memory that is searched at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Window {
-    /// What is read: the window, and around it what may have to be shown.
+    /// The extent that is read: the window, and the context that may be shown around it.
     pub(super) read: Extent,
-    /// What is searched.
+    /// The extent that is searched.
     pub(super) searched: Extent,
-    /// What is counted as looked at: other jobs have the rest.
+    /// The extent that this window counts as searched; other jobs count the rest.
     pub(super) own: Extent,
-    /// Where the next window begins that shares memory with this one.
+    /// The start of the next window, if it shares memory with this one.
     pub(super) next: Option<u64>,
 }
 
@@ -33,9 +33,9 @@ pub(super) struct Jobs<'a> {
     space: &'a dyn AddressSpace,
     extents: Box<dyn Iterator<Item = Extent> + Send + 'a>,
     sizes: Sizes,
-    /// What is left of the present extent, and where that begins.
+    /// The present extent, and the start of what is left of it.
     present: Option<(Extent, u64)>,
-    /// Whether the window before shares memory with what is left.
+    /// True if the window before shares memory with what is left.
     goes_on: bool,
     /// Zeros that end where the rest begins.
     zeros: u64,
@@ -48,7 +48,7 @@ impl<'a> Jobs<'a> {
         Self { space: view.space(), extents, sizes, present: None, goes_on: false, zeros: 0 }
     }
 
-    /// What lies at the front of `rest`, and as far as that goes.
+    /// The presence of memory at the front of `rest`, and the extent of it.
     fn front(&self, rest: Extent) -> Result<(Presence, Extent), ScanError> {
         let error = |source| ScanError::Read { addr: rest.start(), source };
         match self.space.survey(rest) {

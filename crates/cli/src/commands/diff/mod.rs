@@ -38,7 +38,7 @@ struct Sides {
     map_b: MemoryMap,
 }
 
-/// How what was found is shown.
+/// The form of the output.
 trait Shower: Send {
     /// Lines that differ.
     fn change(&mut self, sides: &Sides, change: Change<'_>, out: &mut Listing) -> io::Result<()>;

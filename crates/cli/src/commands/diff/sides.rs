@@ -1,4 +1,4 @@
-//! Which options apply to which side.
+//! The options that apply to each side.
 
 use memdump_acquire::{TargetName, TargetOptions};
 use memdump_image::{ExtentSet, MemoryMap};

@@ -11,7 +11,7 @@ use crate::pager::Listing;
 use crate::style::Palette;
 use memdump_acquire::Human;
 
-/// How many kinds the first line names.
+/// The number of kinds that the first line names.
 const NAMED_KINDS: usize = 3;
 /// Bytes in a line of changes.
 const LINE: usize = 16;
@@ -22,7 +22,7 @@ pub(super) struct Text {
     region: Option<Extent>,
 }
 
-/// What became of a region.
+/// The state of a region.
 pub(super) fn state(row: &Row) -> &'static str {
     match (&row.a, &row.b) {
         (None, _) => "new",
@@ -51,7 +51,7 @@ impl Text {
         Self { palette, region: None }
     }
 
-    /// Where it grew, in a line.
+    /// One line about the growth.
     fn headline(&self, report: &Report) -> String {
         let pages = report.pages();
         let growth = pages.growth();

@@ -1,4 +1,4 @@
-//! What is done with each match, and how a search ends, whatever it searches for.
+//! Shows or counts matches, and ends a search, whatever it searches for.
 
 use std::io;
 

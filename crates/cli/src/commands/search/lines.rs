@@ -1,4 +1,4 @@
-//! How what was found is shown: a line each, for people or for programs.
+//! The lines of output: one for each match, for people or for programs.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -22,9 +22,9 @@ pub(super) struct Hit<'a> {
     pub(super) addr: u64,
     /// The rule that it fits, where it is one of YARA's.
     pub(super) rule: Option<&'a str>,
-    /// What the pattern is called; none where a rule holds without one.
+    /// The name of the pattern; none if a rule holds without one.
     pub(super) pattern: Option<&'a str>,
-    /// Whether its bytes are a pointer, the lowest first.
+    /// True if its bytes are a little-endian pointer.
     pub(super) is_pointer: bool,
     pub(super) before: &'a [u8],
     pub(super) bytes: &'a [u8],
@@ -35,7 +35,7 @@ pub(super) struct Hit<'a> {
 pub(super) struct Lines<'a> {
     args: &'a SearchArgs,
     places: Places<'a>,
-    /// Whether lines for people say which pattern it is.
+    /// True if lines for people name the pattern.
     is_named: bool,
     place: Place,
     out: Vec<u8>,
@@ -135,7 +135,7 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// What a pattern is called, for people: `rule:$a` where it is a rule's.
+/// The name of a pattern, for people: `rule:$a` if it is a rule's.
 pub(super) fn name(rule: Option<&str>, pattern: Option<&str>) -> String {
     let name = match (rule, pattern) {
         (Some(rule), Some(pattern)) => format!("{rule}:{pattern}"),
@@ -145,14 +145,14 @@ pub(super) fn name(rule: Option<&str>, pattern: Option<&str>) -> String {
     printable(name.as_bytes())
 }
 
-/// Whether the bytes can be read as text; those of two and four bytes a character too.
+/// Returns true if the bytes are readable as text, also of two or four bytes for each character.
 fn is_text(bytes: &[u8]) -> bool {
     let text = std::str::from_utf8(bytes);
     text.is_ok_and(|text| text.chars().all(|c| is_printable_char(c) || c == '\0'))
         && bytes.iter().any(|&byte| byte != 0)
 }
 
-/// Where a pointer leads.
+/// The target of a pointer.
 fn pointee(map: &MemoryMap, value: u64) -> String {
     match map.find(value) {
         Some(region) => {

@@ -6,10 +6,10 @@
 use super::run::{Ends, Run};
 use crate::scan::Window;
 
-/// Which bytes are characters.
+/// The bytes that are characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::text) enum Class {
-    /// What `isprint(3)` names in the C locale, and the tab.
+    /// The bytes that `isprint(3)` accepts in the C locale, and the tab.
     Ascii,
     /// The same, and all above 127.
     Latin,
@@ -61,7 +61,7 @@ pub(in crate::text) fn byte_runs(
     ends
 }
 
-/// Where the run that `from` lies in ends, `to` at the latest.
+/// The end of the run around `from`, at most `to`.
 fn end_of_run(bytes: &[u8], class: Class, from: usize, to: usize) -> usize {
     let mut at = from;
     while let Some(block) = bytes[at..to].first_chunk() {
@@ -74,7 +74,7 @@ fn end_of_run(bytes: &[u8], class: Class, from: usize, to: usize) -> usize {
     bytes[at..to].iter().position(|&byte| !class.has(byte)).map_or(to, |rest| at + rest)
 }
 
-/// Tells `each` of the runs in `from..to` that are long enough. What lies around is no part of them.
+/// Calls `each` with the runs in `from..to` that are long enough. What lies around is no part of them.
 pub(super) fn runs_within(
     bytes: &[u8],
     class: Class,
@@ -153,7 +153,7 @@ fn rest_mask(bytes: &[u8], class: Class) -> u64 {
 pub(super) mod mask {
     use wide::i8x16;
 
-    /// Which bytes are printable ASCII or a tab.
+    /// The bytes that are printable ASCII or a tab.
     #[inline]
     pub(in crate::text) fn ascii(block: &[u8; 64]) -> u64 {
         gather(block, |bytes| {
@@ -163,13 +163,13 @@ pub(super) mod mask {
         })
     }
 
-    /// Which are above 127.
+    /// The bytes above 127.
     #[inline]
     pub(in crate::text) fn high(block: &[u8; 64]) -> u64 {
         gather(block, |bytes| bytes)
     }
 
-    /// Which are 0.
+    /// The bytes that are 0.
     #[inline]
     pub(in crate::text) fn zero(block: &[u8; 64]) -> u64 {
         gather(block, |bytes| bytes.simd_eq(i8x16::splat(0)))

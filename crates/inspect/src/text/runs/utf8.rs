@@ -59,7 +59,7 @@ fn char_len(bytes: &[u8]) -> Option<usize> {
     text.chars().next().filter(|&c| is_printable_char(c)).map(|_| len)
 }
 
-/// Where the run of characters from `start` on ends: no character begins there, or it is not before `to`.
+/// The end of the run of characters from `start` on: no character begins there, or it is not before `to`.
 fn end_of_run(bytes: &[u8], start: usize, to: usize) -> usize {
     let mut at = start;
     while at < to

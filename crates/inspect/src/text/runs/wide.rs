@@ -78,7 +78,7 @@ pub(in crate::text) fn wide_runs<const W: usize, const LOW_FIRST: bool>(
     ends
 }
 
-/// Where the run of characters from `start` on ends: no character begins there, or it is not before `to`.
+/// The end of the run of characters from `start` on: no character begins there, or it is not before `to`.
 fn end_of_run<const W: usize>(start: usize, to: usize, is_char: impl Fn(usize) -> bool) -> usize {
     let mut at = start;
     while at < to && is_char(at) {

@@ -11,7 +11,7 @@ use crate::text::encoding::Encoding;
 /// The receiver of what is in order.
 type Outlet<'a, Out> = &'a mut dyn FnMut(Out) -> io::Result<Flow>;
 
-/// What was found in a part, before it is joined to its neighbours.
+/// The strings of one part, before they are joined to those of its neighbours.
 pub(super) struct Parted<Out> {
     /// The strings before any that goes on.
     pub(super) out: Out,
@@ -32,20 +32,20 @@ impl<Out: Default> Default for Parted<Out> {
 pub(super) struct Open {
     /// Continues what went before.
     pub(super) head: Option<Vec<u8>>,
-    /// Whether the head goes on after the window.
+    /// True if the head goes on after the window.
     pub(super) is_whole: bool,
-    /// What begins in the window and goes on after it, and where.
+    /// The address and text of the run that begins in the window and goes on after it.
     pub(super) open: Option<(u64, Vec<u8>)>,
 }
 
 /// A string that may go on.
 struct Pending {
     addr: u64,
-    /// What was not shown yet.
+    /// The text that was not delivered yet.
     text: Vec<u8>,
-    /// Whether some of it was shown.
+    /// True if some of it was delivered.
     is_begun: bool,
-    /// Whether the rest of it is not wanted any more.
+    /// True if the rest of it is not wanted any more.
     is_cut: bool,
 }
 
@@ -53,7 +53,8 @@ pub(super) struct Joiner<'a, C: Collect> {
     options: &'a Options<C>,
     /// For each encoding.
     pending: Vec<Option<Pending>>,
-    /// What waits for a pending string before it: single strings, and without an encoding those of a part that begins there.
+    /// The results that wait for a pending string before them: single strings, and, without an encoding, those of a part that
+    /// begins there.
     waiting: BTreeMap<(u64, Option<Encoding>), C::Out>,
     /// The address after the last part, where its strings may go on.
     next: Option<u64>,
@@ -187,7 +188,7 @@ impl Pending {
         }
     }
 
-    /// Whether what comes after it has to wait.
+    /// Returns true if what comes after it has to wait.
     fn blocks(&self) -> bool {
         !self.is_cut && !self.is_begun
     }

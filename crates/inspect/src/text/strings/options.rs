@@ -15,7 +15,7 @@ pub struct Options<C = Lister> {
     /// True if a long string may come in several parts. Otherwise it is cut, and so it is if several encodings are
     /// wanted, whose strings have to be put in order.
     pub in_parts: bool,
-    /// What becomes of the strings.
+    /// The collector: it says what becomes of the strings.
     pub collect: C,
     /// The options of the scan.
     pub scan: scan::Options,

@@ -2,42 +2,42 @@
 
 use std::cmp::Ordering;
 
-/// What comes first, and is kept where not all can be.
+/// The order of texts. It also says which are kept if not all can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rank {
     /// Texts whose strings have the most bytes.
     Bytes,
     /// Texts of the most strings.
     Count,
-    /// Texts that stand at the lowest addresses; kept is what was met first, which is about that.
+    /// Texts at the lowest addresses. The texts that are met first are kept, which is nearly the same.
     First,
 }
 
-/// A text, and how often it was there.
+/// A text and its count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counted<'a> {
-    /// Its characters; of a long one the first [`Tally::MAX_TEXT`](super::Tally::MAX_TEXT) bytes.
+    /// The characters; the first [`Tally::MAX_TEXT`](super::Tally::MAX_TEXT) bytes of a long text.
     pub text: &'a [u8],
-    /// How many strings.
+    /// The number of strings.
     pub count: u64,
-    /// Bytes of characters in them all.
+    /// The total length of the strings, in bytes of text.
     pub bytes: u64,
-    /// Where the first of them lies.
+    /// The lowest address of such a string.
     pub first: u64,
-    /// How many bytes, or strings with [`Rank::Count`], there may be beside these, as some were met when there was no
-    /// room for the text.
+    /// An upper bound on what was not counted, in bytes, or in strings with [`Rank::Count`]: some may have been met when
+    /// there was no room for the text.
     pub missed: u64,
 }
 
-/// Strings that are in no [`Counted`].
+/// The strings that are in no [`Counted`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unlisted {
-    /// How many.
+    /// The number of strings.
     pub strings: u64,
-    /// Bytes of their characters.
+    /// Their length, in bytes of text.
     pub bytes: u64,
-    /// A text that is not listed has no more bytes, or strings with [`Rank::Count`], and one that is listed has been missed no
-    /// more of. Nothing is known of that with [`Rank::First`].
+    /// An upper bound on the bytes (with [`Rank::Count`], the strings) of any one text that is not listed, and on
+    /// [`Counted::missed`]. It means nothing with [`Rank::First`].
     pub at_most: u64,
 }
 

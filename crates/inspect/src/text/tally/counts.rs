@@ -36,7 +36,7 @@ impl Counts {
         Self { shards, rank, unlisted }
     }
 
-    /// The texts in the order of their [`Rank`], those that are equal in it by address.
+    /// The texts in the order of their [`Rank`]; texts of equal rank are in the order of their addresses.
     pub fn iter(&self) -> impl Iterator<Item = Counted<'_>> {
         let heads = self.shards.iter().filter_map(|shard| {
             let mut rest = shard.iter();
@@ -52,19 +52,19 @@ impl Counts {
         })
     }
 
-    /// How many strings there were, listed or not.
+    /// The number of strings, listed or not.
     pub fn strings(&self) -> u64 {
         let listed = self.shards.iter().flat_map(Shard::iter).map(|counted| counted.count);
         listed.sum::<u64>() + self.unlisted.strings
     }
 
-    /// What is not among the texts.
+    /// The strings that are not among the texts.
     pub fn unlisted(&self) -> Unlisted {
         self.unlisted
     }
 }
 
-/// What is left of a shard.
+/// The rest of a shard.
 struct Head<'a> {
     first: Counted<'a>,
     rank: Rank,

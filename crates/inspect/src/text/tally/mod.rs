@@ -1,8 +1,8 @@
 //! Counts how often each text occurs, on many threads, within bounded memory.
 //!
-//! Not about what the texts are: whole strings, or their [templates](crate::text::template()). Texts are spread over shards by
-//! their hashes (see `shard`), and a thread hands on many of a shard at once: so locks are rare, and what a shard holds
-//! stays in the cache of the CPU while they are counted.
+//! The texts are whole strings, or their [templates](crate::text::template()). They are spread over shards by their
+//! hashes. A thread hands over many texts of a shard at once, so locks are rare, and the shard stays in the CPU's cache
+//! while they are counted.
 
 mod counted;
 mod counts;
@@ -18,7 +18,7 @@ pub use counted::{Counted, Rank, Unlisted};
 pub use counts::Counts;
 use shard::{Batch, Rules, Shard};
 
-/// What is counted.
+/// The strings that count as one text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alike {
     /// Strings that are equal.
@@ -27,26 +27,26 @@ pub enum Alike {
     Template,
 }
 
-/// Counts strings as they are found. What is kept is bounded. When that is reached, three quarters of it have to go, and what
-/// comes first stays: the counts are right but for what [`Unlisted`] says.
+/// Counts strings as they are found, in bounded memory. When the bound is reached, three quarters of the texts are
+/// dropped, the last in the order of their [`Rank`]. The counts are exact except for what [`Unlisted`] says.
 ///
-/// That is lossy counting (Manku and Motwani, 2002), with buckets that end when memory does, and a filter before it (Homem
-/// and Carvalho's Filtered Space-Saving, 2010), which keeps out most texts that are there but once.
+/// The method is lossy counting (Manku and Motwani, 2002), with buckets that end when memory does, behind a filter
+/// (Homem and Carvalho's Filtered Space-Saving, 2010) that keeps out most texts that occur only once.
 pub struct Tally {
     alike: Alike,
     rules: Rules,
     shards: Vec<Mutex<Shard>>,
-    /// What threads have that look at no part now.
+    /// The uncounted strings of threads that search no part now.
     idle: Mutex<Vec<Local>>,
 }
 
 impl Tally {
-    /// Texts that are longer count as alike where this many bytes are.
+    /// The longest text, in bytes. Longer texts are equal if their first bytes are.
     pub const MAX_TEXT: usize = 4096;
     /// A power of two. What one of them holds fits into a CPU's cache.
     const SHARDS: usize = 64;
 
-    /// Counts nothing yet; keeps about `max_kept` bytes, 64 GiB at most, and 1 MiB for each thread, 4 at most.
+    /// An empty tally that keeps about `max_kept` bytes, at most 64 GiB, and about 1 MiB (at most 4) for each thread.
     pub fn new(alike: Alike, rank: Rank, max_kept: usize) -> Self {
         let rules = Rules {
             rank,
@@ -57,7 +57,7 @@ impl Tally {
         Self { alike, rules, shards, idle: Mutex::default() }
     }
 
-    /// What was counted.
+    /// The counts.
     pub fn into_counts(self) -> Counts {
         let mut idle = std::mem::take(&mut *self.idle());
         for local in &mut idle {
@@ -84,7 +84,7 @@ impl Tally {
     }
 }
 
-/// What one thread has found and not handed on.
+/// The strings that one thread has found and not handed over.
 pub struct Local {
     /// For each shard.
     batches: Vec<Batch>,
@@ -116,7 +116,7 @@ impl Collect for Tally {
         };
         let text = &text[..text.len().min(Self::MAX_TEXT)];
         let hash = self.rules.hash(text);
-        // What is in a shard goes by the lower half.
+        // The place in a shard follows from the lower half.
         let shard = (hash >> 40) as usize % Self::SHARDS;
         let batch = &mut batches[shard];
         batch.add(hash, text, string.text.len() as u64, string.addr);

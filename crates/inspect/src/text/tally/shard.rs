@@ -1,4 +1,4 @@
-//! The texts of one shard and their counts, and what is done when there are too many.
+//! The texts of one shard and their counts. When there are too many, most are dropped.
 
 use std::cmp::Ordering;
 use std::hash::BuildHasher;
@@ -9,7 +9,7 @@ use hashbrown::HashTable;
 
 use super::counted::{Counted, Rank, Unlisted};
 
-/// What is the same for all shards.
+/// The rules that all shards share.
 pub(super) struct Rules {
     pub(super) rank: Rank,
     /// Bytes that a shard may keep.
@@ -22,7 +22,7 @@ impl Rules {
         self.hasher.hash_one(text)
     }
 
-    /// What a string adds to its text, as its rank counts.
+    /// The weight that strings add to their text, as its rank counts.
     fn weight(&self, count: u64, bytes: u64) -> u64 {
         match self.rank {
             Rank::Bytes => bytes,
@@ -37,14 +37,14 @@ pub(super) struct Batch {
     due: Vec<Due>,
     /// Their texts, one after another.
     texts: Vec<u8>,
-    /// Where the last text begins.
+    /// The start of the last text.
     last: usize,
 }
 
 /// A string, or several that follow one another and have one text.
 struct Due {
     hash: u64,
-    /// Where its text ends.
+    /// The end of its text.
     end: usize,
     count: u64,
     bytes: u64,
@@ -77,7 +77,7 @@ impl Batch {
         self.has(1)
     }
 
-    /// Whether it must not wait any longer.
+    /// Returns true if it must not wait any longer.
     pub(super) fn is_overfull(&self) -> bool {
         self.has(4)
     }
@@ -99,7 +99,7 @@ pub(super) struct Shard {
     unlisted: Unlisted,
 }
 
-/// Where an entry is.
+/// The place of an entry.
 struct Slot {
     /// Some bits of its hash.
     tag: u32,
@@ -120,7 +120,7 @@ struct Entry {
     count: u64,
     bytes: u64,
     missed: u64,
-    /// Where its text stands. Ascending, until they are sorted.
+    /// The offset of its text. Ascending, until the entries are sorted.
     at: u32,
     len: u32,
 }
@@ -202,7 +202,7 @@ impl Shard {
         table.insert_unique(place, Slot { tag, index }, Slot::hash);
     }
 
-    /// Whether a text that is not kept may be now: how much of it may have been there before.
+    /// Decides if a text that is not kept may be kept now. Returns how much of it may have been met before.
     fn admit(&mut self, hash: u64, weight: u64) -> Option<u64> {
         if self.filter.is_empty() {
             return Some(0);
@@ -222,7 +222,7 @@ impl Shard {
         &mut self.filter[index]
     }
 
-    /// Makes room for a text more; says whether there is.
+    /// Makes room for one more text. Returns true if there is room.
     fn make_room(&mut self, rules: &Rules, len: usize) -> bool {
         let cost = self.texts.len() + len + (self.entries.len() + 1) * Self::ENTRY_COST;
         if cost <= rules.max_kept {
