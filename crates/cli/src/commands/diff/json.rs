@@ -7,8 +7,8 @@ use memdump_image::{Cause, Region};
 use memdump_inspect::diff::{Change, Pages, Report, Row};
 use serde_json::{Value, json};
 
+use super::shower::{Shower, Sides};
 use super::text::{kinds, state};
-use super::{Shower, Sides};
 use crate::pager::Listing;
 
 pub(super) struct Lines;

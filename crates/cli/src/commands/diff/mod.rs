@@ -1,6 +1,7 @@
 //! `memdump diff`: what changed between two looks at memory.
 
 mod json;
+mod shower;
 mod sides;
 mod text;
 
@@ -9,9 +10,10 @@ use std::mem::discriminant;
 
 use anyhow::{Context, bail};
 use memdump_image::{ExtentSet, MemoryMap, Space, View};
-use memdump_inspect::diff::{Change, Event, Options, Report, diff};
+use memdump_inspect::diff::{Event, Options, Report, diff};
 use memdump_inspect::scan::{Flow, ScanError};
 
+use self::shower::{Shower, Sides};
 use self::sides::Side;
 use super::look;
 use super::target::{self, Target, TargetKind};
@@ -29,22 +31,6 @@ pub(crate) fn run(args: &DiffArgs) -> anyhow::Result<Exit> {
         exit::report(&error);
         Exit::Usage
     }))
-}
-
-/// The names of two targets, for people, and the regions of B that are compared.
-struct Sides {
-    name_a: String,
-    name_b: String,
-    map_b: MemoryMap,
-}
-
-/// The form of the output.
-trait Shower: Send {
-    /// Lines that differ.
-    fn change(&mut self, sides: &Sides, change: Change<'_>, out: &mut Listing) -> io::Result<()>;
-
-    /// All the rest.
-    fn report(&mut self, sides: &Sides, report: &Report, out: &mut Listing) -> io::Result<()>;
 }
 
 fn compare(args: &DiffArgs) -> anyhow::Result<Exit> {

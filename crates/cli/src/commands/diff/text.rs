@@ -6,7 +6,7 @@ use memdump_image::{Extent, RegionKind};
 use memdump_inspect::diff::{Change, Pages, Report, Row};
 
 use super::super::target::region_name;
-use super::{Shower, Sides};
+use super::shower::{Shower, Sides};
 use crate::pager::Listing;
 use crate::style::Palette;
 use memdump_acquire::Human;
