@@ -130,14 +130,14 @@ impl MachineSource {
                 None => Choice::Path(options.source.clone().into()),
             },
         };
-        let opened = memdump_live::open(&MemoryRequest {
-            space,
-            choice,
-            exclude: options.exclude,
-            include_reserved: options.include_reserved,
-            direct_map: options.direct_map,
-            trial: options.trial,
-        })?;
+        let mut request = MemoryRequest::default();
+        request.space = space;
+        request.choice = choice;
+        request.exclude = options.exclude;
+        request.include_reserved = options.include_reserved;
+        request.direct_map = options.direct_map;
+        request.trial = options.trial;
+        let opened = memdump_live::open(&request)?;
         tracing::info!("source: {} ({})", opened.source.display(), opened.why);
         Ok(Self {
             plan: Plan::whole(opened.space.map().clone(), opened.page_size, opened.facts),

@@ -205,13 +205,10 @@ fn process(digits: &str, options: &TargetOptions) -> Result<Target> {
         false => error.into(),
     })?;
     let name = format!("process {pid} ({})", found.name());
-    let how = Options {
-        filter: Filter { no_headers: true, ..options.filter.clone() },
-        swap: options.swap,
-        thread: None,
-        allow_seccomp: options.allow_seccomp,
-        shared_consistent: false,
-    };
+    let mut how = Options::default();
+    how.filter = Filter { no_headers: true, ..options.filter.clone() };
+    how.swap = options.swap;
+    how.allow_seccomp = options.allow_seccomp;
     let capture = found.hold(options.pause)?.capture(&how)?;
     Ok(Target {
         plan: capture.plan.clone(),

@@ -50,9 +50,7 @@ pub(crate) fn report(error: &anyhow::Error) -> Exit {
         }
     }
     let acquire = error.chain().find_map(|cause| cause.downcast_ref::<memdump_acquire::Error>());
-    let sink = error.chain().find_map(|cause| cause.downcast_ref::<memdump_sink::SinkError>());
-    message.push_str(acquire.and_then(advice::for_acquire).unwrap_or_default());
-    message.push_str(sink.and_then(advice::for_sink).unwrap_or_default());
+    let message = advice::advise(message, error.chain());
     for line in message.lines() {
         eprintln!("memdump: {line}");
     }

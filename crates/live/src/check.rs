@@ -54,9 +54,12 @@ pub struct PreflightSource {
     pub ram: Option<u64>,
     /// Why it cannot be used.
     pub reason: Option<String>,
+    /// The reason as a type, from which a program can say what helps.
+    #[serde(skip)]
+    pub refusal: Option<Reason>,
     /// What to do about it.
     pub remedy: Option<&'static str>,
-    /// Whether it can give the kernel's virtual memory (`-k`).
+    /// Whether it can give the kernel's virtual memory.
     pub kernel: bool,
     /// Whether only reading can tell that it works: STRICT_DEVMEM lets `/dev/mem` be opened.
     pub untried: bool,
@@ -103,6 +106,7 @@ pub fn preflight() -> Preflight {
             usable: opened.is_ok(),
             ram: opened.as_ref().ok().map(|physical| physical.space.map().total()),
             reason: reason.map(Reason::to_string),
+            refusal: reason.cloned(),
             remedy: reason.map(Reason::remedy),
             untried: opened.is_ok() && source.may_refuse_reads,
             kernel: opened.as_ref().is_ok_and(|physical| physical.kernel.is_some()),

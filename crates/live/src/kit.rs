@@ -3,26 +3,20 @@
 //! Only reads, one file at a time, each bounded and all of them together as well. What cannot be had is told, and is never a
 //! failure. Not how the files are put into an archive.
 
+mod files;
 mod modules;
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use memdump_image::Facts;
-use rustix::fs::OFlags;
 
+use self::files::{MAX_LEN, names, read};
 use crate::machine::Machine;
 
 /// `kallsyms` of a kernel with very many modules has some 20 MiB.
 const MAX_SYMBOLS_LEN: usize = 256 << 20;
-/// BTF of a kernel has some 10 MiB, everything else less.
-const MAX_LEN: usize = 64 << 20;
 /// Of all files together.
 const MAX_TOTAL_LEN: usize = 1 << 30;
-/// More than any kernel has modules.
-const MAX_ENTRIES: usize = 1 << 14;
 
 /// What is said of a file without addresses.
 const NO_ADDRESSES: &str = "its addresses are zeros: the kernel hides them (kptr_restrict, or no CAP_SYSLOG or CAP_SYS_ADMIN)";
@@ -176,38 +170,6 @@ fn last_word(line: &str) -> Option<&str> {
 /// Where a module lies: `name size users dependents state 0xADDRESS`, and flags where it taints.
 fn load_address(line: &str) -> Option<&str> {
     line.split_whitespace().nth(5).and_then(|word| word.strip_prefix("0x"))
-}
-
-/// The names in a folder, sorted; none where it cannot be read.
-fn names(folder: &Path) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let entries = entries.take(MAX_ENTRIES).filter_map(Result::ok);
-    let mut names: Vec<String> =
-        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    names.sort_unstable();
-    names
-}
-
-/// A whole file of at most `max` bytes. Its size is not asked for: in `/proc` it is 0.
-fn read(path: &Path, max: usize) -> Result<Vec<u8>, String> {
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => "there is no such file".to_owned(),
-        _ => format!("it cannot be read: {error}"),
-    };
-    // A FIFO in its place shall not hang us.
-    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
-    let file =
-        OpenOptions::new().read(true).custom_flags(nonblocking).open(path).map_err(failed)?;
-    if !file.metadata().map_err(failed)?.is_file() {
-        return Err("it is no regular file".into());
-    }
-    let mut content = Vec::new();
-    file.take(max as u64 + 1).read_to_end(&mut content).map_err(failed)?;
-    match content.len() {
-        0 => Err("it is empty".into()),
-        len if len > max => Err(format!("it has more than {max} bytes")),
-        _ => Ok(content),
-    }
 }
 
 #[cfg(test)]

@@ -15,9 +15,11 @@ use crate::physical::{Physical, SOURCES, Source, device, kcore, reserved, trial}
 use crate::refusal::{Reason, Refusal};
 
 /// Which source.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub enum Choice {
     /// The most complete of those that can be used.
+    #[default]
     Auto,
     /// This one.
     Source(&'static Source),
@@ -25,27 +27,62 @@ pub enum Choice {
     Path(PathBuf),
 }
 
-/// What to open.
+/// The memory of this machine that is to be opened.
+///
+/// ```
+/// use memdump_live::MemoryRequest;
+///
+/// let mut request = MemoryRequest::kernel();
+/// request.direct_map = true;
+/// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct MemoryRequest {
-    /// Physical or kernel memory.
+    /// The address space: physical or kernel memory.
     pub space: Space,
-    /// From where.
+    /// The source to read from.
     pub choice: Choice,
-    /// Also what the firmware reserved; physical memory only.
+    /// True if memory that the firmware reserved is added; physical memory only.
     pub include_reserved: bool,
-    /// Also the direct map; kernel memory only.
+    /// True if the direct map is added; kernel memory only.
     pub direct_map: bool,
-    /// What of physical memory is left out.
+    /// The uses whose pages are left out of physical memory.
     pub exclude: Exclude,
-    /// Whether to read a few pages, to see that a source really works.
+    /// True if a few pages are read first, to see that a source really works.
     pub trial: bool,
+}
+
+impl MemoryRequest {
+    /// Physical memory, from the most complete source, after a trial.
+    pub fn physical() -> Self {
+        Self {
+            space: Space::Physical,
+            choice: Choice::Auto,
+            include_reserved: false,
+            direct_map: false,
+            exclude: Exclude::default(),
+            trial: true,
+        }
+    }
+
+    /// The kernel's virtual memory without the direct map, from the most complete source, after a trial.
+    pub fn kernel() -> Self {
+        Self { space: Space::Kernel, ..Self::physical() }
+    }
+}
+
+/// [`MemoryRequest::physical`].
+impl Default for MemoryRequest {
+    fn default() -> Self {
+        Self::physical()
+    }
 }
 
 /// Finds out which RAM came or went since the source was opened.
 pub type Recheck = Box<dyn Fn() -> io::Result<Vec<Hole>> + Send + Sync>;
 
 /// Memory of this machine, ready to be read.
+#[non_exhaustive]
 pub struct MachineMemory {
     /// The memory.
     pub space: Box<dyn AddressSpace>,
@@ -71,9 +108,17 @@ pub struct MachineMemory {
 
 /// No source can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct NoSource {
     /// Each that was tried.
     pub refused: Vec<Refusal>,
+}
+
+impl NoSource {
+    /// The error of which all these sources were tried.
+    pub fn new(refused: Vec<Refusal>) -> Self {
+        Self { refused }
+    }
 }
 
 impl std::error::Error for NoSource {}

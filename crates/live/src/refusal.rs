@@ -21,6 +21,7 @@ impl fmt::Display for Refusal {
 
 /// What refused a source, and how we know.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Reason {
     /// There is no such file.
     #[error("it does not exist")]
@@ -67,7 +68,7 @@ pub enum Reason {
     #[error("this is a confidential guest (SEV, TDX), where reading /dev/mem can kill the machine")]
     ConfidentialGuest,
     /// It has no kernel virtual memory.
-    #[error("it has only physical memory, and -k wants kernel memory")]
+    #[error("it has only physical memory, and kernel memory was asked for")]
     PhysicalOnly,
     /// The kernel's virtual memory cannot be found in it.
     #[error("kernel memory cannot be found: {0}")]
@@ -91,12 +92,9 @@ impl Reason {
                 "the kernel was built without it, or its module is not loaded, or /proc is not \
                  mounted"
             }
-            Reason::NoPageFlags(_) => {
-                "run as root on the machine itself, or take all of it (no --exclude)"
-            }
+            Reason::NoPageFlags(_) => "run as root on the machine itself, or take all pages",
             Reason::Masked => {
-                "run on the host, or give the container the host's /proc and name its kcore: \
-                 --source /host/proc/kcore"
+                "run on the host, or give the container the host's /proc and name its kcore as the source"
             }
             Reason::Permission => "run as root",
             Reason::Capability => "run as root outside of a container, or grant CAP_SYS_RAWIO",
@@ -115,8 +113,8 @@ impl Reason {
             }
             Reason::NoMap(_) => "run as root, so that /proc/iomem shows addresses",
             Reason::ConfidentialGuest => "use /proc/kcore",
-            Reason::PhysicalOnly => "use /proc/kcore, or leave out -k",
-            Reason::NoKernelMap(_) => "take physical memory instead: leave out -k",
+            Reason::PhysicalOnly => "use /proc/kcore, or take physical memory",
+            Reason::NoKernelMap(_) => "take physical memory instead",
             Reason::UnknownKind => "name a path to a kcore, or kcore, crash, mem or auto",
         }
     }

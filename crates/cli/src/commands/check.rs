@@ -10,6 +10,7 @@ use memdump_live::{Preflight, PreflightRange, preflight};
 
 use super::print;
 use super::writing::destination;
+use crate::advice;
 use crate::args::CheckArgs;
 use crate::exit::Exit;
 
@@ -102,7 +103,7 @@ fn table(
     let _ = writeln!(text, "\nsources");
     for source in &found.sources {
         let (name, path) = (source.name, source.path);
-        match (&source.reason, source.remedy) {
+        match (&source.reason, &source.refusal) {
             (None, _) => {
                 let ram = Human(source.ram.unwrap_or(0));
                 let kernel = if source.kernel { ", kernel memory (-k)" } else { "" };
@@ -112,9 +113,9 @@ fn table(
                 };
                 let _ = writeln!(text, "  {name:<6} {path:<12} {verdict}: {ram} of RAM{kernel}");
             }
-            (Some(reason), remedy) => {
+            (Some(reason), refusal) => {
                 let _ = writeln!(text, "  {name:<6} {path:<12} no: {reason}");
-                let remedy = remedy.unwrap_or_default();
+                let remedy = refusal.as_ref().map(advice::for_source).unwrap_or_default();
                 let _ = writeln!(text, "  {:<19} {remedy}", "");
             }
         }

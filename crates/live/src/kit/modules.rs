@@ -6,7 +6,7 @@ use std::path::Path;
 
 use memdump_image::elf::notes;
 
-use super::{MAX_LEN, names, read};
+use super::files::{MAX_LEN, names, read};
 
 /// `NT_GNU_BUILD_ID` of elf.h.
 const NT_GNU_BUILD_ID: u32 = 3;

@@ -269,10 +269,7 @@ fn vmcoreinfo_by_address(machine: &Machine, space: &Kcore) -> Option<VmCoreInfo>
     let addr = u64::from_str_radix(addr.trim_start_matches("0x"), 16).ok()?;
     let len = usize::from_str_radix(len.trim_start_matches("0x"), 16).ok()?;
     let mut notes = vec![0; len.min(VmCoreInfo::MAX_LEN)];
-    let mut done = 0;
-    while done < notes.len() {
-        done += space.read_at(addr + done as u64, &mut notes[done..]).ok()?;
-    }
+    space.read_exact(addr, &mut notes).ok()?;
     ElfFile { notes, ..ElfFile::default() }.vmcoreinfo()
 }
 

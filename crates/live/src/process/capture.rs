@@ -15,8 +15,17 @@ use super::stop::{Stopped, StoppedThread};
 use crate::machine::{Machine, page_size};
 use crate::proc::maps::{Usage, Vma};
 
-/// What to take of a process, and how.
-#[derive(Clone, Debug)]
+/// The memory to take of a process, and the way to take it. The default takes every
+/// mapping, and what is on swap too.
+///
+/// ```
+/// use memdump_live::process::{Options, Swap};
+///
+/// let mut options = Options::default();
+/// options.swap = Swap::Skip;
+/// ```
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Options {
     /// Which mappings.
     pub filter: Filter,

@@ -31,6 +31,7 @@ pub enum Group {
 
 /// Why no processes were found.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FindError {
     /// One that was named cannot be used.
     #[error(transparent)]

@@ -12,6 +12,7 @@ use super::cost::Weight;
 use super::facts;
 use super::filter::Filter;
 use super::regions::Regions;
+use super::remedy::Remedy;
 use super::snapshot::SnapshotError;
 use super::space::{ProcessSpace, Route, Swap};
 use super::stop::{Denial, StopError, explain};
@@ -21,6 +22,7 @@ use crate::proc::stat::Stat;
 
 /// Why the memory of a process cannot be had. Each says what to do, where something can be done.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ProcessError {
     /// There is none of that number.
     #[error("there is no process {0}; see `ps` for those there are")]
@@ -32,16 +34,13 @@ pub enum ProcessError {
     )]
     Zombie(u32),
     /// It is a thread of the kernel.
-    #[error(
-        "{0} is a thread of the kernel and has no memory of its own; the kernel's memory is what \
-         `memdump -k` takes"
-    )]
+    #[error("{0} is a thread of the kernel and has no memory of its own")]
     KernelThread(u32),
     /// It is this process.
     #[error("{0} is memdump itself, which cannot stop itself to be copied; name another process")]
     Oneself(u32),
     /// The number is that of a thread.
-    #[error("{tid} is a thread of process {pid}: name the process (memdump process {pid})")]
+    #[error("{tid} is a thread of process {pid}: name the process")]
     Thread {
         /// What was asked for.
         tid: u32,
@@ -70,8 +69,7 @@ pub enum ProcessError {
     },
     /// It runs another program than it did at the start.
     #[error(
-        "process {0} began another program while it was copied: what was written mixes two \
-         programs; use --pause stop or --pause snapshot"
+        "process {0} began another program while it was copied: what was written mixes two programs"
     )]
     Replaced(u32),
     /// It could not be stopped.
@@ -80,6 +78,20 @@ pub enum ProcessError {
     /// It could not be copied by a fork.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+}
+
+impl ProcessError {
+    /// The way to read the process all the same, if there is one.
+    pub fn remedy(&self) -> Option<Remedy> {
+        match self {
+            Self::KernelThread(_) => Some(Remedy::KernelMemory),
+            Self::Thread { pid, .. } => Some(Remedy::Process(*pid)),
+            Self::Replaced(_) => Some(Remedy::AnyPause),
+            Self::Stop(error) => error.remedy(),
+            Self::Snapshot(error) => error.remedy(),
+            _ => None,
+        }
+    }
 }
 
 /// A process that there is.

@@ -21,9 +21,10 @@ use crate::machine::page_size;
 use crate::sys::memory::{MAX_RANGES, read_process};
 
 /// What becomes of pages that are on swap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Swap {
     /// They are read, which brings them into memory.
+    #[default]
     Read,
     /// They are left there, as holes.
     Skip,

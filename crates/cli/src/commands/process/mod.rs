@@ -215,13 +215,13 @@ fn refuse_standard_output(args: &ProcessArgs, output: &Destination) -> Result<()
 
 fn capture_options(args: &ProcessArgs, pid: u32) -> Options {
     let filter = options::filter(&args.filter, Some(pid).filter(|&pid| pid > 0));
-    Options {
-        filter: Filter { no_headers: args.split.is_some(), ..filter },
-        swap: args.swap.into(),
-        thread: args.thread,
-        allow_seccomp: args.allow_seccomp,
-        shared_consistent: args.shared_consistent,
-    }
+    let mut options = Options::default();
+    options.filter = Filter { no_headers: args.split.is_some(), ..filter };
+    options.swap = args.swap.into();
+    options.thread = args.thread;
+    options.allow_seccomp = args.allow_seccomp;
+    options.shared_consistent = args.shared_consistent;
+    options
 }
 
 fn group(args: &GroupArgs) -> Group {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
+use crate::process::remedy::Remedy;
 use crate::process::stop::StopError;
 
 /// Why no copy was made, or not cleanly ended. Whatever it is, the process is as it was.
@@ -12,14 +13,10 @@ use crate::process::stop::StopError;
 #[non_exhaustive]
 pub enum SnapshotError {
     /// A call cannot be injected on this architecture.
-    #[error(
-        "a snapshot is not possible on this architecture yet, only on x86-64; use --pause stop"
-    )]
+    #[error("a snapshot is not possible on this architecture yet, only on x86-64")]
     Architecture,
     /// A 32-bit program.
-    #[error(
-        "process {pid} is a 32-bit program, of which no snapshot can be made; use --pause stop"
-    )]
+    #[error("process {pid} is a 32-bit program, of which no snapshot can be made")]
     Narrow {
         /// Which.
         pid: u32,
@@ -27,7 +24,7 @@ pub enum SnapshotError {
     /// Nothing but threads that never run the program's own code, or that catch their own system calls.
     #[error(
         "process {pid} has no thread that could make a system call for us (those of io_uring and those \
-         that catch their own system calls cannot); use --pause stop"
+         that catch their own system calls cannot)"
     )]
     NoThread {
         /// Which.
@@ -36,7 +33,7 @@ pub enum SnapshotError {
     /// The process would be killed by its own filter for what we inject.
     #[error(
         "process {pid} runs under seccomp (mode {mode}), and its filter could kill it for the fork that \
-         a snapshot injects; use --pause stop, or --allow-seccomp if the filter allows clone and wait4"
+         a snapshot injects"
     )]
     Seccomp {
         /// Which.
@@ -45,10 +42,7 @@ pub enum SnapshotError {
         mode: u32,
     },
     /// The filter trapped the call.
-    #[error(
-        "process {pid}: its seccomp filter does not allow the fork that a snapshot injects; use --pause \
-         stop"
-    )]
+    #[error("process {pid}: its seccomp filter does not allow the fork that a snapshot injects")]
     Filtered {
         /// Which.
         pid: u32,
@@ -56,7 +50,7 @@ pub enum SnapshotError {
     /// Another process has the same memory and is not stopped.
     #[error(
         "process {pid} shares its memory with process {other} (vfork), which is not stopped; try again \
-         when one of them has started its own program, or use --pause stop"
+         when one of them has started its own program"
     )]
     SharedMemory {
         /// Which.
@@ -67,22 +61,20 @@ pub enum SnapshotError {
     /// Its children are born into another pid namespace, where the copy would become the first process.
     #[error(
         "process {pid} has its children in another pid namespace (`unshare --pid` without --fork), which \
-         would end with the copy; use --pause stop"
+         would end with the copy"
     )]
     ChildNamespace {
         /// Which.
         pid: u32,
     },
     /// It cannot run the injected call.
-    #[error(
-        "process {pid}: its control group is frozen; it stands still already, use --pause stop"
-    )]
+    #[error("process {pid}: its control group is frozen; it stands still already")]
     Frozen {
         /// Which.
         pid: u32,
     },
     /// The copy would not fit.
-    #[error("process {pid}: there is no room for a copy: {lack}; use --pause stop")]
+    #[error("process {pid}: there is no room for a copy: {lack}")]
     NoRoom {
         /// Which.
         pid: u32,
@@ -90,16 +82,13 @@ pub enum SnapshotError {
         lack: Lack,
     },
     /// No instruction to inject with.
-    #[error(
-        "process {pid}: there is no system call instruction in its executable mappings; use --pause \
-         stop"
-    )]
+    #[error("process {pid}: there is no system call instruction in its executable mappings")]
     NoInstruction {
         /// Which.
         pid: u32,
     },
     /// The kernel refused the fork.
-    #[error("process {pid}: the kernel refuses to fork it: {errno}; {}; or use --pause stop", hint(*.errno))]
+    #[error("process {pid}: the kernel refuses to fork it: {errno}; {}", hint(*.errno))]
     Fork {
         /// Which.
         pid: u32,
@@ -113,7 +102,7 @@ pub enum SnapshotError {
         pid: u32,
     },
     /// A step took too long.
-    #[error("process {pid}: {step} did not end in time; use --pause stop")]
+    #[error("process {pid}: {step} did not end in time")]
     TimedOut {
         /// Which.
         pid: u32,
@@ -139,7 +128,7 @@ pub enum SnapshotError {
     #[error(transparent)]
     Stop(#[from] StopError),
     /// Any other error.
-    #[error("process {pid}: {operation} failed: {errno}; use --pause stop")]
+    #[error("process {pid}: {operation} failed: {errno}")]
     Failed {
         /// Which.
         pid: u32,
@@ -150,8 +139,21 @@ pub enum SnapshotError {
     },
 }
 
+impl SnapshotError {
+    /// The way to read the process all the same, if there is one.
+    pub fn remedy(&self) -> Option<Remedy> {
+        match self {
+            Self::Seccomp { .. } => Some(Remedy::AllowSeccomp),
+            Self::Gone { .. } | Self::Left { .. } => None,
+            Self::Stop(error) => error.remedy(),
+            _ => Some(Remedy::PauseStop),
+        }
+    }
+}
+
 /// What a copy lacks room for.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Lack {
     /// Memory for its page tables.
     Memory {

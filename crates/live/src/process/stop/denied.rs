@@ -13,6 +13,7 @@ const CAP_SYS_PTRACE: u64 = 1 << 19;
 
 /// What refused to trace a process, and how we know.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Denial {
     /// It belongs to another user or group.
     OtherUser {

@@ -5,6 +5,7 @@ use std::fmt;
 use rustix::io::Errno;
 
 use super::denied::Denial;
+use crate::process::remedy::Remedy;
 
 /// Why a process was not stopped. Whatever it is, the process runs on as before.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,16 +29,13 @@ pub enum StopError {
         parent: u32,
     },
     /// A thread of the kernel has no memory of its own.
-    #[error(
-        "process {pid} is a thread of the kernel and has no memory of its own; `memdump -k` takes the \
-         kernel's"
-    )]
+    #[error("process {pid} is a thread of the kernel and has no memory of its own")]
     KernelThread {
         /// Which.
         pid: u32,
     },
     /// The number is that of a thread.
-    #[error("{tid} is a thread of process {pid}; name the process: {pid}")]
+    #[error("{tid} is a thread of process {pid}; name the process")]
     Thread {
         /// The number.
         tid: u32,
@@ -112,8 +110,22 @@ pub enum StopError {
     },
 }
 
+impl StopError {
+    /// The way to read the process all the same, if there is one.
+    pub fn remedy(&self) -> Option<Remedy> {
+        match self {
+            Self::KernelThread { .. } => Some(Remedy::KernelMemory),
+            Self::Thread { pid, .. } => Some(Remedy::Process(*pid)),
+            Self::Stuck { hindrance: Hindrance::Vfork, .. } => None,
+            Self::Stuck { .. } => Some(Remedy::NoPause),
+            _ => None,
+        }
+    }
+}
+
 /// What keeps a thread from stopping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Hindrance {
     /// It waits until a child made by `vfork` has started another program or ended.
     Vfork,
@@ -143,11 +155,11 @@ impl Hindrance {
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::Vfork => "try again, or look at what the child is waiting for",
-            Self::Frozen => "thaw the group, or read its memory without a stop: it stands still",
+            Self::Frozen => "thaw the group, or read its memory without a pause: it stands still",
             Self::Uninterruptible => {
-                "look at /proc/TID/stack; its memory can be read without a stop (--pause none)"
+                "look at /proc/TID/stack; its memory can be read without a pause"
             }
-            Self::State(_) => "try again, or read its memory without a stop (--pause none)",
+            Self::State(_) => "try again, or read its memory without a pause",
         }
     }
 }

@@ -20,6 +20,7 @@ pub struct StoppedThread {
 
 /// What a thread stands at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Halt {
     /// Only at our interruption.
     Interrupted,
