@@ -109,6 +109,12 @@ transparent!(
     memdump_live::process::ProcessError,
 );
 
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Self::failed(error.to_string()).because(error)
+    }
+}
+
 /// Adds the operation and the place to an error of another kind.
 pub(crate) trait Context<T> {
     fn context(self, message: impl Into<String>) -> Result<T>;

@@ -37,13 +37,10 @@ fn manifests(directory: &Path) -> (String, usize) {
 fn a_dump_records_no_text_that_it_is_not_documented_to_record() {
     let machine = Machine::new();
     let directory = machine.folder.path();
-    let kcore = machine.kcore();
     let map = format!("{TOKEN}.map");
     let manifest = format!("{TOKEN}.manifest");
-    run(
-        directory,
-        &["--source", kcore.to_str().unwrap(), "-o", "ram", "-m", &map, "--manifest", &manifest],
-    );
+    let output = machine.run(&["-o", "ram", "-m", &map, "--manifest", &manifest]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     run(directory, &["convert", "ram", "ram.lime", "--map", &map, "--manifest", "lime.manifest"]);
     let written = format!("{TOKEN}.new.map");
     run(

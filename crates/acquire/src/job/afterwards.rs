@@ -11,8 +11,8 @@ use std::thread;
 use memdump_image::{Chunk, Content, ExtentSet, MemoryMap, Plan, Region};
 use memdump_sink::{Destination, Hashed, sha256_of_file};
 
+use super::options::{ImagePlace, JobOptions, default_readers};
 use super::output::Output;
-use super::{ImagePlace, JobOptions, default_readers};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::input::{InputImage, InputOptions};
 use crate::manifest::{FileRecord, ImageFile, RegionHasher, RegionRecord, hash_regions};

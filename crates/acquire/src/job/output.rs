@@ -7,8 +7,9 @@ use memdump_image::{CopyError, Summary};
 use memdump_sink::layer::{Compress, Count, Hash};
 use memdump_sink::{Destination, OpenOptions, Receipt, Sink, SinkErrorKind};
 
+use super::ending::{early_end, remains};
+use super::options::JobOptions;
 use super::split::Split;
-use super::{JobOptions, early_end, remains};
 use crate::error::{Context, Error, Result};
 use crate::manifest::Beside;
 

@@ -1,6 +1,6 @@
 //! The memory that a job copies, and what happens to its process at the moments of the copy.
 
-use memdump_image::{AddressSpace, Hole, Plan, Summary};
+use memdump_image::{AddressSpace, Facts, Hole, Plan, Summary};
 use memdump_live::process::{Capture, ProcessError, Release};
 use memdump_live::{Kit, Recheck};
 use serde_json::json;
@@ -75,6 +75,12 @@ impl<'a> Source<'a> {
             kit: None,
             process: Some(HeldProcess { pid, name, release }),
         }
+    }
+
+    /// The plan, which is not needed twice: of an image with very many regions it is large.
+    pub(super) fn take_plan(&mut self) -> Plan {
+        let nothing = Plan::whole(self.plan.map.truncate(0), self.plan.page_size, Facts::default());
+        std::mem::replace(&mut self.plan, nothing)
     }
 
     /// The number of bytes that the plan takes, zeros that are known as such included.

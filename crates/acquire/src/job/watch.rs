@@ -4,8 +4,8 @@ use std::io;
 
 use memdump_image::{Chunk, Content, Extent, Observer, Summary};
 
-use super::Monitor;
 use super::afterwards::Afterwards;
+use super::monitor::Monitor;
 use super::source::Source;
 use crate::human::Human;
 use crate::manifest::Sampler;
