@@ -1,5 +1,4 @@
-//! What the copy hands to a writer: bytes, zeros that nobody had to read, or the reason why there is
-//! nothing.
+//! Chunks, which the copy hands to a writer: bytes, zeros that nobody had to read, or the reason that there is nothing.
 
 use std::fmt;
 
@@ -8,9 +7,9 @@ use crate::Extent;
 /// A run of memory at an address.
 #[derive(Clone, Copy, Debug)]
 pub struct Chunk<'a> {
-    /// Where it lies.
+    /// The address of its first byte.
     pub addr: u64,
-    /// What it holds.
+    /// Its content.
     pub content: Content<'a>,
 }
 
@@ -28,14 +27,14 @@ pub enum Content<'a> {
     Hole {
         /// Bytes, at least 1.
         len: u64,
-        /// Why.
+        /// The reason.
         cause: Cause,
     },
 }
 
 impl Content<'_> {
-    /// Whether there is nothing, not even zeros: a page of zeros that is left out is as good as one that is written, and Volatility
-    /// loses what reaches into a page that is not there.
+    /// Returns true if there is nothing, not even zeros. A page of zeros that is left out counts as content, because Volatility
+    /// loses whatever reaches into a page that is not there.
     pub fn is_missing(&self) -> bool {
         matches!(self, Content::Hole { cause, .. } if *cause != Cause::ZeroPage)
     }
@@ -45,7 +44,7 @@ impl<'a> Chunk<'a> {
     /// The part at `extent`, which lies within it.
     ///
     /// # Panics
-    /// When it does not.
+    /// When it does not lie within it.
     pub fn part(&self, extent: Extent) -> Chunk<'a> {
         let from = (extent.start() - self.addr) as usize;
         let len = extent.len();
@@ -57,7 +56,7 @@ impl<'a> Chunk<'a> {
         Chunk { addr: extent.start(), content }
     }
 
-    /// How many bytes of the address space it stands for.
+    /// The number of bytes of the address space that it stands for.
     pub fn len(&self) -> u64 {
         match self.content {
             Content::Bytes(bytes) => bytes.len() as u64,
@@ -65,7 +64,7 @@ impl<'a> Chunk<'a> {
         }
     }
 
-    /// Whether it stands for nothing.
+    /// Returns true if it stands for nothing.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -74,14 +73,15 @@ impl<'a> Chunk<'a> {
 /// Memory that is not in the image, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hole {
-    /// Where.
+    /// Its addresses.
     pub extent: Extent,
-    /// Why.
+    /// The reason.
     pub cause: Cause,
 }
 
-/// Why memory was not taken.
+/// The reason that memory was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Cause {
     /// The kernel has no mapping for it (EFAULT): crash kernel, guard pages, secret memory.
     Unmapped,
@@ -155,12 +155,12 @@ impl Cause {
         }
     }
 
-    /// Whether it was left out because that was asked for.
+    /// Returns true if it was left out on request.
     pub fn is_excluded(self) -> bool {
         matches!(self, Cause::FreePage | Cause::PageCache | Cause::UserPage | Cause::ZeroPage)
     }
 
-    /// Whether an image without such memory is still all that can be had of the machine.
+    /// Returns true if an image without such memory still has all that can be had.
     ///
     /// These pages have no content that any source could give: the kernel manages neither the odd
     /// bytes at the end of a range nor pages that were handed back, a device is no memory, and what an image does
@@ -195,10 +195,10 @@ impl fmt::Display for Cause {
             Cause::DeviceMemory => "device memory, never read",
             Cause::Swapped => "on swap, left there",
             Cause::NotResident => "not in the page table, and its file cannot be read in its place",
-            Cause::FreePage => "free, left out (--exclude)",
-            Cause::PageCache => "page cache, left out (--exclude)",
-            Cause::UserPage => "memory of processes, left out (--exclude)",
-            Cause::ZeroPage => "zeros, left out (--exclude)",
+            Cause::FreePage => "free, left out on request",
+            Cause::PageCache => "page cache, left out on request",
+            Cause::UserPage => "memory of processes, left out on request",
+            Cause::ZeroPage => "zeros, left out on request",
             Cause::Damaged => "the image file is damaged there",
             Cause::NotInImage => "the image has no content for it",
         })

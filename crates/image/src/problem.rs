@@ -1,4 +1,4 @@
-//! What is wrong with an image file, and what is done about it: the same for every format.
+//! Problems of image files, and how they are handled: the same for every format.
 //!
 //! Every reader has one way through a file. What it finds wrong it hands to [`Problems`], and goes on if it may: strictly
 //! it may not, so the first problem is the error; salvaging, it takes what is whole and the problems are kept in the image.
@@ -7,32 +7,32 @@ use std::io;
 
 use crate::ReadAt;
 
-/// What is done about a file that is damaged or ends too early.
+/// The handling of a file that is damaged or ends too early.
 ///
-/// What can be known at opening is refused at opening: a file that says how long it is and ends before the last byte that
-/// its headers name. In a stream that has to be unpacked to know its length it is found by reading, as a
-/// [hole](crate::Cause::Truncated). Damage within memory is always a [hole](crate::Cause::Damaged) of its own size.
+/// A file that ends before the last byte that its headers name is refused when it is opened. In a stream that has to be unpacked
+/// to know its length, the end is found by reading, as a [hole](crate::Cause::Truncated). Damage within memory is always a [hole](crate::Cause::Damaged) of its own size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenMode {
     /// The first problem is an error.
     Strict,
-    /// What is whole is taken; the rest are holes, and the problems are in the image.
+    /// All that is whole is recovered. The rest are holes, and the image lists the problems.
     Salvage,
 }
 
-/// Why a file is not an image of a format, or is damaged.
+/// The reason that a file is not a valid image of its format.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FormatError {
     /// A field holds what it cannot hold.
     #[error("not a sound {format} image: {field} at offset {offset:#x}: {problem}")]
     Field {
         /// The format's name.
         format: &'static str,
-        /// Where in the file, in bytes.
+        /// The offset in the file, in bytes.
         offset: u64,
         /// The field's name in the format's documentation.
         field: &'static str,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// The file ends before the last byte of the memory that it should hold.
@@ -43,9 +43,9 @@ pub enum FormatError {
     Truncated {
         /// The format's name.
         format: &'static str,
-        /// Where the file ends, in bytes.
+        /// The size of the file, in bytes.
         offset: u64,
-        /// What does not fit: a record, a segment.
+        /// The thing that does not fit: a record, a segment.
         field: &'static str,
         /// Bytes of memory that are not in it.
         missing: u64,
@@ -57,16 +57,16 @@ pub enum FormatError {
     Read {
         /// The format's name.
         format: &'static str,
-        /// Where in the file, in bytes.
+        /// The offset in the file, in bytes.
         offset: u64,
-        /// What was wanted there.
+        /// The field or structure there.
         field: &'static str,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
 
-/// What was found wrong with an image and did not keep it from being opened.
+/// The problems of an image that could be opened all the same.
 #[derive(Debug)]
 pub struct Problems {
     mode: OpenMode,
@@ -75,7 +75,7 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// How many are kept one by one; further ones are counted still.
+    /// The most problems that are kept one by one. Further ones are still counted.
     pub const MAX_LISTED: usize = 256;
 
     pub(crate) fn new(mode: OpenMode) -> Self {
@@ -106,23 +106,23 @@ impl Problems {
         }
     }
 
-    /// In the order of the file; at most [`Problems::MAX_LISTED`].
+    /// The problems in the order of the file; at most [`Problems::MAX_LISTED`].
     pub fn listed(&self) -> &[FormatError] {
         &self.listed
     }
 
-    /// How many are not in the list.
+    /// The number of problems that are not in the list.
     pub fn unlisted(&self) -> u64 {
         self.unlisted
     }
 
-    /// Whether there is none.
+    /// Returns true if there is none.
     pub fn is_empty(&self) -> bool {
         self.listed.is_empty()
     }
 }
 
-/// A part of a file that a reader wants, for what is said when it is not there.
+/// A field of a file: it makes the error when it is missing or not valid.
 #[derive(Clone, Copy)]
 pub(crate) struct Field {
     pub(crate) format: &'static str,
@@ -160,7 +160,7 @@ impl Field {
 /// Fills `buf` as far as the file goes, or is whole, and says how far.
 ///
 /// # Errors
-/// When nothing at all can be read and it is not that the file ends there.
+/// When nothing at all can be read, although the file does not end there.
 pub(crate) fn read_up_to(file: &dyn ReadAt, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
     let mut done = 0;
     while done < buf.len() {
@@ -177,12 +177,12 @@ pub(crate) fn read_up_to(file: &dyn ReadAt, offset: u64, buf: &mut [u8]) -> io::
     Ok(done)
 }
 
-/// Whether an error says that the bytes are damaged or cut off, and not that they cannot be got.
+/// Returns true if an error says that the bytes are damaged or cut off, and not that they cannot be read.
 pub(crate) fn is_damage(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
 }
 
-/// Whether the file has all bytes before `end`; costs nothing where it knows its size.
+/// Returns true if the file has all bytes before `end`. This costs nothing if its size is known.
 pub(crate) fn reaches(file: &dyn ReadAt, known: Option<u64>, end: u64) -> bool {
     match (known, end.checked_sub(1)) {
         (_, None) => true,
@@ -191,7 +191,7 @@ pub(crate) fn reaches(file: &dyn ReadAt, known: Option<u64>, end: u64) -> bool {
     }
 }
 
-/// How many bytes can be read of a file whose size is not to be had: a stream that is damaged.
+/// The number of bytes that can be read of a file whose size cannot be had: a stream that is damaged.
 pub(crate) fn whole_front(file: &dyn ReadAt) -> u64 {
     let mut piece = vec![0; 1 << 20];
     let mut size = 0;

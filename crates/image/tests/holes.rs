@@ -30,12 +30,7 @@ fn convert(from: Vec<u8>, to: &str) -> (Vec<u8>, Summary) {
     let OpenedImage { image, .. } = open(Arc::new(from), OpenMode::Salvage).unwrap();
     let plan = Plan::whole(image.space.map().clone(), PAGE as u64, image.facts);
     let mut output = Vec::new();
-    let options = CopyOptions {
-        read_size: CopyOptions::DEFAULT_READ_SIZE,
-        readers: 2,
-        limit: None,
-        no_zeros: false,
-    };
+    let options = CopyOptions::default();
     let mut writer = (Format::by_name(to).unwrap().writer)(&mut output);
     let (summary, result) = copy(&*image.space, &plan, &mut *writer, &options, &mut Silent);
     result.unwrap();

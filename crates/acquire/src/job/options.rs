@@ -50,12 +50,7 @@ impl JobOptions {
             codec: None,
             place: ImagePlace::One(destination),
             overwrite: false,
-            copy: CopyOptions {
-                read_size: CopyOptions::DEFAULT_READ_SIZE,
-                readers: default_readers(Some(format)),
-                limit: None,
-                no_zeros: false,
-            },
+            copy: CopyOptions::default().readers(default_readers(Some(format))),
             manifest: ManifestOptions::default(),
             map: None,
             kit: None,

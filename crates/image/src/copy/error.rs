@@ -1,16 +1,17 @@
-//! Why a copy ended early.
+//! The reasons that a copy ends early.
 
 use std::io;
 
-/// Why a copy ended early.
+/// The reason that a copy ended early.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CopyError {
     /// The source failed as a whole.
     #[error("cannot read memory at {addr:#x}: {source}")]
     Read {
         /// The start of the block that was being read.
         addr: u64,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The output failed.

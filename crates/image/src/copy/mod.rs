@@ -34,12 +34,12 @@ pub use options::CopyOptions;
 pub use summary::{Summary, Timeline, TimelineEntry};
 use until::Until;
 
-/// Is told what happens, and may end it.
+/// An observer of a copy, which may also end it.
 pub trait Observer {
     /// A chunk has been written. An error ends the copy.
     fn chunk(&mut self, chunk: &Chunk<'_>) -> io::Result<()>;
 
-    /// Asked before each chunk, and while none comes: whether to stop now.
+    /// Returns true if the copy is to stop now. Asked before each chunk, and while none comes.
     fn wants_stop(&self) -> bool;
 
     /// Everything that the plan wants [first](Plan::first) has been read and written. Called once,
@@ -123,10 +123,10 @@ pub fn copy(
     (delivery.summary, result)
 }
 
-/// How long a block may take before it is asked whether it is still wanted.
+/// The time that a block may take before the observer is asked if it is still wanted.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// What became of a block.
+/// A block that was read, or the error.
 struct Outcome {
     sequence: u64,
     buffer: Buffer,
@@ -136,12 +136,12 @@ struct Outcome {
 /// A block that has been read.
 struct Read {
     pieces: Vec<Piece>,
-    /// What the writer's packer made of those pieces that are bytes, in their order; empty where there is none.
+    /// The pieces of bytes as the writer's packer has compressed them, in their order; empty if there is no packer.
     packed: VecDeque<Packed>,
     timing: TimelineEntry,
 }
 
-/// What the reader threads share.
+/// The state that the reader threads share.
 struct Reading<'a> {
     space: &'a dyn AddressSpace,
     options: &'a CopyOptions,
@@ -195,7 +195,7 @@ impl Reading<'_> {
 struct Delivery<'a> {
     writer: &'a mut dyn ImageWriter,
     observer: &'a mut dyn Observer,
-    /// What is still to come before the rest, while any of it may; see [`Plan::first`].
+    /// The memory that comes before the rest, while any of it may; see [`Plan::first`].
     first: Option<&'a ExtentSet>,
     left: Option<u64>,
     summary: Summary,

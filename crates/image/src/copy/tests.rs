@@ -16,7 +16,7 @@ const PAGE: u64 = 4096;
 struct Patterned {
     map: MemoryMap,
     bad: BTreeSet<u64>,
-    /// Whether a read gives what lies before a bad page, or fails whole as `/proc/kcore` does.
+    /// True if a read gives the bytes before a bad page; otherwise it fails whole, as `/proc/kcore` does.
     gives_prefix: bool,
     reads: AtomicUsize,
 }

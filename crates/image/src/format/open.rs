@@ -12,7 +12,7 @@ use crate::problem::{Field, FormatError, OpenMode, read_up_to};
 /// Opens an image of any format, compressed or not, that can be told by how it begins.
 ///
 /// # Errors
-/// When it begins as no image does, or is damaged; with [`OpenMode::Salvage`] when nothing can be made of it.
+/// When the format is unknown, or the image is damaged; with [`OpenMode::Salvage`] only when nothing can be recovered.
 pub fn open(file: Arc<dyn ReadAt>, mode: OpenMode) -> Result<OpenedImage, OpenError> {
     let (codec, unpacked) = codec::unpacked(file)?;
     let mut head = [0; 16];
@@ -45,14 +45,15 @@ pub fn open(file: Arc<dyn ReadAt>, mode: OpenMode) -> Result<OpenedImage, OpenEr
 pub struct OpenedImage {
     /// Its format.
     pub format: &'static Format,
-    /// What it was compressed with as a whole.
+    /// The codec that the whole file was compressed with.
     pub codec: Option<&'static Codec>,
-    /// What is in it.
+    /// Its memory and facts.
     pub image: Image,
 }
 
-/// Why an image cannot be opened.
+/// The reason that an image cannot be opened.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum OpenError {
     /// It begins as no image does.
     #[error("it begins with {}, as no image format does that says so itself", hex(.head))]

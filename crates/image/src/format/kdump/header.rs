@@ -24,7 +24,7 @@ pub(super) const STEP_LEN: u64 = 4096;
 /// Bytes of a bitmap that are read at a time: whole steps.
 const READ_LEN: u64 = 256 * STEP_LEN;
 
-/// What the headers and bitmaps say.
+/// The headers and bitmaps of a file.
 pub(super) struct Header {
     /// Bytes of a page.
     pub(super) block: u64,
@@ -34,16 +34,16 @@ pub(super) struct Header {
     pub(super) max_mapnr: u64,
     /// Of one of several files: the page frames whose pages it has. Of any other, all.
     pub(super) pages: Range<u64>,
-    /// Whether it is one of several files.
+    /// True if it is one of several files.
     pub(super) is_split: bool,
-    /// Where the second bitmap stands.
+    /// The offset of the second bitmap, in bytes.
     pub(super) bitmap: u64,
-    /// How many bits of the second bitmap are set, of those in [`pages`](Self::pages), before each [`STEP_LEN`] of its
+    /// The numbers of bits of the second bitmap that are set, of those in [`pages`](Self::pages), before each [`STEP_LEN`] of its
     /// bytes.
     pub(super) before: Vec<u64>,
-    /// How many are set in all: descriptors.
+    /// The number that are set in all, which is that of descriptors.
     pub(super) count: u64,
-    /// Where the descriptors stand.
+    /// The offset of the descriptors, in bytes.
     pub(super) table: u64,
     pub(super) facts: Facts,
 }
@@ -122,24 +122,36 @@ impl Header {
         let mut ranges = Ranges::new(block);
         scan(file, bitmaps, bits, problems, |first, words| ranges.add(first, words))?;
         let map = ranges.map(max_mapnr)?;
-        let (mut before, mut count) = (Vec::new(), 0);
         let bitmap = bitmaps + bitmap_len;
-        scan(file, bitmap, bits, problems, |first, words| {
-            for (first, step) in
-                (first..).step_by(STEP_LEN as usize * 8).zip(words.chunks(STEP_LEN as usize / 8))
-            {
-                before.push(count);
-                let bits = (first..).step_by(64).zip(step);
-                count += bits
-                    .map(|(bit, &word)| within(word, bit, &pages))
-                    .map(|word| u64::from(word.count_ones()))
-                    .sum::<u64>();
-            }
-            Ok(())
-        })?;
+        let (before, count) = count_descriptors(file, (bitmap, bits), &pages, problems)?;
         let facts = facts(file, version, size, (&header, &sub_header), problems)?;
         Ok(Self { block, map, max_mapnr, pages, is_split, bitmap, before, count, table, facts })
     }
+}
+
+/// The number of bits of the second bitmap that are set among `pages`: before each [`STEP_LEN`] of its bytes, and in all. The
+/// bitmap is the place in the file of its first byte, and its length in bits.
+fn count_descriptors(
+    file: &dyn ReadAt,
+    (bitmap, bits): (u64, u64),
+    pages: &Range<u64>,
+    problems: &mut Problems,
+) -> Result<(Vec<u64>, u64), FormatError> {
+    let (mut before, mut count) = (Vec::new(), 0);
+    scan(file, bitmap, bits, problems, |first, words| {
+        for (first, step) in
+            (first..).step_by(STEP_LEN as usize * 8).zip(words.chunks(STEP_LEN as usize / 8))
+        {
+            before.push(count);
+            let bits = (first..).step_by(64).zip(step);
+            count += bits
+                .map(|(bit, &word)| within(word, bit, pages))
+                .map(|word| u64::from(word.count_ones()))
+                .sum::<u64>();
+        }
+        Ok(())
+    })?;
+    Ok((before, count))
 }
 
 /// The page frames of one of several files.
