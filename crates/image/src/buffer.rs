@@ -35,7 +35,7 @@ impl DerefMut for Buffer {
     }
 }
 
-/// Whether a slice can be handed to direct I/O as it is.
+/// Returns true if a slice can be handed to direct I/O as it is.
 pub fn is_aligned(bytes: &[u8]) -> bool {
     bytes.as_ptr().align_offset(ALIGNMENT) == 0 && bytes.len().is_multiple_of(ALIGNMENT)
 }

@@ -1,6 +1,6 @@
 //! Memory that nobody needs, left out: an address space without the pages that are used for what is excluded.
 //!
-//! What the kernel itself works with (page tables, stacks, slab, modules) is none of these, so that crash and drgn find all that
+//! The memory that the kernel itself works with (page tables, stacks, slab, modules) is none of these, so that crash and drgn find all that
 //! they look for. Not about how the use of a page is found out: that is for who implements [`PageUses`].
 
 use std::io;
@@ -11,7 +11,7 @@ use crate::{AddressSpace, Cause, Extent, MemoryMap, Presence, ReadError, Run};
 /// Pages that are asked for at a time: few enough that the answer is fresh when they are read.
 const WINDOW_PAGES: u64 = 4096;
 
-/// What a page frame is used for, where it is no memory of the kernel's own.
+/// The use of a page frame that holds no memory of the kernel's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageUse {
     /// Nothing: it is in the hands of the page allocator.
@@ -28,11 +28,11 @@ pub trait PageUses: Send + Sync {
     /// the rest.
     ///
     /// # Errors
-    /// When it cannot be found out for any.
+    /// When the use of none of them can be found out.
     fn page_uses(&self, frames: Range<u64>) -> io::Result<Vec<Option<PageUse>>>;
 }
 
-/// What is left out.
+/// The uses of pages that are left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Exclude {
     /// Pages that are free.
@@ -44,7 +44,7 @@ pub struct Exclude {
 }
 
 impl Exclude {
-    /// Whether nothing is.
+    /// Returns true if nothing is left out.
     pub fn is_empty(self) -> bool {
         self == Self::default()
     }

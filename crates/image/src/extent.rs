@@ -16,7 +16,7 @@ pub struct Extent {
     end: u64,
 }
 
-/// Why two numbers do not make an [`Extent`].
+/// The reason that two numbers do not make an [`Extent`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExtentError {
     /// There is no address in it.
@@ -58,7 +58,7 @@ impl Extent {
         self.start
     }
 
-    /// The first address beyond.
+    /// The first address after it.
     pub fn end(self) -> u64 {
         self.end
     }
@@ -68,18 +68,18 @@ impl Extent {
         self.end - 1
     }
 
-    /// Bytes, at least 1.
+    /// The length in bytes, at least 1.
     #[allow(clippy::len_without_is_empty)] // an extent is never empty
     pub fn len(self) -> u64 {
         self.end - self.start
     }
 
-    /// Whether `addr` lies in it.
+    /// Returns true if `addr` lies in it.
     pub fn contains(self, addr: u64) -> bool {
         self.start <= addr && addr < self.end
     }
 
-    /// Whether all of `other` lies in it.
+    /// Returns true if all of `other` lies in it.
     pub fn covers(self, other: Extent) -> bool {
         self.start <= other.start && other.end <= self.end
     }
@@ -96,7 +96,7 @@ impl Extent {
 
     /// The smallest extent around it whose ends are multiples of `align`, a power of two.
     ///
-    /// Where the end would pass the last address it is cut there.
+    /// An end that would pass the last address is cut there.
     pub fn align_outward(self, align: u64) -> Extent {
         debug_assert!(align.is_power_of_two());
         let mask = align - 1;
@@ -147,12 +147,12 @@ impl ExtentSet {
         self.0.iter().copied()
     }
 
-    /// Whether no address is in it.
+    /// Returns true if no address is in it.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Bytes in all.
+    /// The number of addresses in all extents, in bytes.
     pub fn total(&self) -> u64 {
         // Disjoint extents below `u64::MAX` cannot add up to more than that.
         self.iter().map(Extent::len).sum()
@@ -171,7 +171,7 @@ impl ExtentSet {
         near.filter_map(move |extent| extent.intersection(window))
     }
 
-    /// Whether all of `extent` is in the set.
+    /// Returns true if all of `extent` is in the set.
     pub fn covers(&self, extent: Extent) -> bool {
         self.find(extent.start).is_some_and(|found| found.covers(extent))
     }

@@ -6,21 +6,21 @@ use std::collections::BTreeMap;
 
 use crate::{AddressSpace, Cause, Extent, ExtentSet, Hole, MemoryMap, Presence};
 
-/// What an image does where memory could not be read.
+/// The way in which an image shows memory that could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HoleEncoding {
-    /// What follows moves up: only the map tells where a hole was.
+    /// Nothing. The memory that follows moves up, and only the map tells where a hole was.
     LeftOut,
-    /// Zeros stand there: only the summary tells them from memory that was zero.
+    /// Zeros. Only the summary tells them from memory that was zero.
     Filled,
-    /// Zeros stand for what fails while it is copied. What is known before is a gap: the image does not speak of it, or says
-    /// that it has no content.
+    /// Zeros for memory that fails while it is copied, and gaps for holes that are known before. The image does not mention a
+    /// gap, or says that it has no content.
     Gaps,
-    /// The image itself says so.
+    /// A mark in the image itself.
     Kept,
 }
 
-/// Holes: bytes by cause, and each of them as long as there are not too many.
+/// A list of holes: the bytes by cause, and each hole as long as there are not too many.
 #[derive(Clone, Debug, Default)]
 pub struct HoleList {
     bytes: BTreeMap<Cause, u64>,
@@ -29,7 +29,7 @@ pub struct HoleList {
 }
 
 impl HoleList {
-    /// How many holes are kept one by one; the bytes of further ones are counted still.
+    /// The most holes that are kept one by one. The bytes of further ones are still counted.
     pub const MAX_LISTED: usize = 1 << 16;
 
     /// Adds a hole; one that continues the last lengthens it.
@@ -73,7 +73,7 @@ impl HoleList {
         &self.listed
     }
 
-    /// How many holes are not in the list.
+    /// The number of holes that are not in the list.
     pub fn unlisted(&self) -> u64 {
         self.unlisted
     }
@@ -90,7 +90,7 @@ const MAX_GAPS: usize = 60_000;
 
 /// The parts of `map` that `space` has no content for, as addresses and with their causes. No memory is read.
 ///
-/// Where a [survey](AddressSpace::survey) fails, the rest of the region counts as present.
+/// When a [survey](AddressSpace::survey) fails, the rest of the region counts as present.
 pub fn known_holes(space: &dyn AddressSpace, map: &MemoryMap) -> (ExtentSet, HoleList) {
     let mut absent = Vec::new();
     let mut holes = HoleList::default();

@@ -1,4 +1,4 @@
-//! What lies where in an address space.
+//! The map of an address space: its regions.
 //!
 //! Not how to read it (see [`AddressSpace`](crate::AddressSpace)) and not what of it will be taken
 //! (see [`Plan`](crate::Plan)).
@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::{Extent, ExtentSet};
 
-/// Whose addresses a map's numbers are.
+/// The space that a map's addresses belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Space {
     /// Physical addresses of a machine.
@@ -29,7 +29,7 @@ impl fmt::Display for Space {
     }
 }
 
-/// What a region's memory is used for, as far as its map knows.
+/// The use of a region's memory, as far as its map knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RegionKind {
     /// RAM that the kernel manages (`System RAM` in `/proc/iomem`).
@@ -60,7 +60,7 @@ pub enum RegionKind {
     Anonymous,
     /// Memory that other processes may see, with no file in a file system.
     Shared,
-    /// What the kernel gives to a process: vdso, vvar, vsyscall.
+    /// Memory that the kernel gives to a process: vdso, vvar, vsyscall.
     Special,
     /// An image file did not say.
     Unknown,
@@ -96,7 +96,7 @@ impl fmt::Display for RegionKind {
     }
 }
 
-/// What a process may do with a mapping, and whether others see what it writes there.
+/// The permissions of a process for a mapping, and if others see its writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Permissions {
     /// It may be read.
@@ -150,7 +150,7 @@ impl fmt::Display for Permissions {
 pub struct Backing {
     /// Its path as the kernel says it, which is any bytes; ` (deleted)` at the end where it is so.
     pub path: Vec<u8>,
-    /// Where in the file the mapping begins, in bytes.
+    /// The offset in the file at which the mapping begins, in bytes.
     pub offset: u64,
     /// The major and minor number of the device that it lies on.
     pub device: (u32, u32),
@@ -158,10 +158,10 @@ pub struct Backing {
     pub inode: u64,
 }
 
-/// What a process's map says of a region (`proc_pid_maps(5)`).
+/// The entry of a region in a process's map (`proc_pid_maps(5)`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapping {
-    /// Who may do what.
+    /// Its permissions.
     pub permissions: Permissions,
     /// The file behind it, that of shared memory too.
     pub backing: Option<Backing>,
@@ -170,13 +170,13 @@ pub struct Mapping {
 /// An extent and what is known of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Region {
-    /// Where it lies.
+    /// Its addresses.
     pub extent: Extent,
-    /// What it is for.
+    /// Its use.
     pub kind: RegionKind,
     /// The machine's own name for it (`System RAM (kmem)`), for people; may be empty.
     pub label: String,
-    /// Where its first byte stands in the other space of the same machine: the direct-map address
+    /// The address of its first byte in the other space of the same machine: the direct-map address
     /// of physical memory, the physical address of kernel memory that is contiguous there. The
     /// whole region is shifted by the same distance.
     pub alias: Option<u64>,
@@ -203,7 +203,7 @@ impl Region {
         Some(region)
     }
 
-    /// Whether `next` goes on where this ends, in both spaces, and is of the same sort.
+    /// Returns true if `next` begins where this ends, in both spaces, and is of the same kind.
     fn continues_in(&self, next: &Region) -> bool {
         let aliases_meet = match (self.alias, next.alias) {
             (Some(here), Some(there)) => here.wrapping_add(self.extent.len()) == there,
@@ -226,7 +226,7 @@ pub struct MemoryMap {
     regions: Vec<Region>,
 }
 
-/// Why regions do not make a [`MemoryMap`].
+/// The reason that regions do not make a [`MemoryMap`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the regions {first} and {second} overlap")]
 pub struct MapError {
@@ -249,7 +249,7 @@ impl MemoryMap {
         Ok(Self { space, regions: join(regions) })
     }
 
-    /// Whose addresses these are.
+    /// The space that these addresses belong to.
     pub fn space(&self) -> Space {
         self.space
     }
@@ -264,7 +264,7 @@ impl MemoryMap {
         self.regions.iter().map(|region| region.extent).collect()
     }
 
-    /// Bytes in all regions.
+    /// The length of all regions together, in bytes.
     pub fn total(&self) -> u64 {
         self.regions.iter().map(|region| region.extent.len()).sum()
     }
@@ -285,7 +285,7 @@ impl MemoryMap {
         MemoryMap { space: self.space, regions: join(plain.collect()) }
     }
 
-    /// What is left of the map inside `window`.
+    /// The part of the map inside `window`.
     pub fn clip(&self, window: &ExtentSet) -> MemoryMap {
         let regions = self
             .regions
@@ -294,7 +294,7 @@ impl MemoryMap {
         MemoryMap { space: self.space, regions: regions.collect() }
     }
 
-    /// What is left of the map outside `holes`.
+    /// The part of the map outside `holes`.
     pub fn subtract(&self, holes: &ExtentSet) -> MemoryMap {
         self.clip(&self.extents().difference(holes))
     }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-/// Where a writer's bytes go, front to back.
+/// The place that a writer's bytes go to, front to back.
 pub trait Output: Write + Send {
     /// Writes `len` zero bytes, or leaves a gap that reads as such.
     fn zeros(&mut self, mut len: u64) -> io::Result<()> {
@@ -15,16 +15,16 @@ pub trait Output: Write + Send {
         Ok(())
     }
 
-    /// Whether [`write_at`](Self::write_at) works: not in a pipe, nor in a stream that is compressed.
+    /// Returns true if [`write_at`](Self::write_at) works. It does not in a pipe, nor in a stream that is compressed.
     fn is_positional(&self) -> bool {
         false
     }
 
-    /// Writes over what stands `offset` bytes after the first that was written here, and was written before, as
-    /// zeros at least.
+    /// Overwrites bytes that were written before, as zeros at least. `offset` is counted in bytes from the first one that was
+    /// written here.
     ///
     /// # Errors
-    /// When writing fails; always where it [cannot](Self::is_positional) be done.
+    /// When writing fails, and always where the output is not [positional](Self::is_positional).
     fn write_at(&mut self, _offset: u64, _bytes: &[u8]) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }

@@ -18,16 +18,16 @@ const MAX_TRANSLATIONS: usize = 1 << 20;
 /// `__START_KERNEL_map` (`arch/x86/include/asm/page_64_types.h`): where the kernel's image is mapped from, `phys_base` being there.
 const START_KERNEL_MAP: u64 = 0xffff_ffff_8000_0000;
 
-/// Why the page tables cannot be used.
+/// The reason that page tables cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PageTablesError {
     /// They refer to each other in circles, or are no page tables.
     #[error("the page tables have more tables than RAM has pages")]
     TooManyTables,
-    /// What is mapped lies in too many pieces.
+    /// The mapped memory lies in too many pieces.
     #[error("the page tables map more than {MAX_TRANSLATIONS} runs")]
     TooManyRuns,
-    /// Where they are is not known.
+    /// Their place is not known.
     #[error("VMCOREINFO lacks {0}")]
     Lacking(&'static str),
 }
@@ -67,7 +67,7 @@ pub struct PageTables<'a> {
     levels: u32,
     /// Set in the addresses of encrypted memory (AMD SME).
     encryption_bit: u64,
-    /// How many more tables may be read: no more than fit into RAM.
+    /// The number of tables that may still be read: no more than fit into RAM.
     budget: Cell<u64>,
 }
 
@@ -87,7 +87,7 @@ impl<'a> PageTables<'a> {
     /// Finds the topmost table by what the kernel says of itself: `swapper_pg_dir` lies in its image, which begins at `phys_base`.
     ///
     /// # Errors
-    /// When VMCOREINFO lacks one of both.
+    /// When VMCOREINFO lacks one of the two.
     pub fn find(
         physical: &'a dyn AddressSpace,
         info: &VmCoreInfo,
@@ -99,7 +99,7 @@ impl<'a> PageTables<'a> {
         Ok(Self::new(physical, info, top))
     }
 
-    /// What is mapped of `window`, ascending, neighbours in both spaces joined.
+    /// The mapped parts of `window`, ascending. Neighbours in both spaces are joined.
     ///
     /// # Errors
     /// When there are more tables than RAM has pages, in all calls together, or too many runs.

@@ -1,24 +1,25 @@
-//! What will be taken, decided before the first read.
+//! The plan of a copy, made before the first read.
 
 use crate::holes::gaps;
 use crate::{
     AddressSpace, Extent, ExtentSet, Facts, HoleEncoding, HoleList, MemoryMap, Space, known_holes,
 };
 
-/// What to copy, in which order, and what the image should say of where it is from.
+/// The memory to copy, its order, and the facts that the image should keep.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The regions that the image speaks of. They lie within the source's map.
     pub map: MemoryMap,
-    /// Parts of them that are not taken: they are listed, and have no content in the image.
+    /// The parts of them that are not taken. They are listed, and have no content in the image.
     pub left_out: ExtentSet,
-    /// Whether much of what is left will turn out to be holes, page by page: what it is used for is asked just before it is read.
+    /// True if much of the rest will turn out to be holes, page by page, because the use of a page is asked for just before it
+    /// is read.
     pub is_thinned: bool,
     /// Parts that are copied before all others.
     pub first: ExtentSet,
     /// The page size of the machine that the memory is of, in bytes: a power of two.
     pub page_size: u64,
-    /// What the image carries beside bytes.
+    /// The facts that the image keeps beside bytes.
     pub facts: Facts,
     /// Holes that were taken out because the source knows of them.
     known_holes: HoleList,

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 /// Bytes with a length that can be read at any offset: a file, or a slice in a test.
 pub trait ReadAt: Send + Sync {
-    /// How many bytes there are.
+    /// The number of bytes.
     fn size(&self) -> io::Result<u64>;
 
     /// The same where it costs nothing to know; none of a stream that would have to be unpacked for it.

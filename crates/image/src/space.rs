@@ -9,7 +9,7 @@ use crate::{Cause, Extent, MemoryMap};
 ///
 /// Reads are positional and take `&self`, so that any number of threads can share one.
 pub trait AddressSpace: Send + Sync {
-    /// What lies where. Only addresses in its regions can be read.
+    /// The regions of the space. Only addresses in them can be read.
     fn map(&self) -> &MemoryMap;
 
     /// Reads bytes at `addr` into the front of `buf` and says how many: from 1 to `buf.len()`.
@@ -20,8 +20,8 @@ pub trait AddressSpace: Send + Sync {
     /// shorter read may do better. [`ReadError::Io`] when no further read will.
     fn read_at(&self, addr: u64, buf: &mut [u8]) -> Result<usize, ReadError>;
 
-    /// What is known of `extent` without reading its memory: runs that cover the front of it, at
-    /// least one, ascending, without gaps. `extent` lies within a region.
+    /// The runs of `extent`, without reading its memory. They cover the front of it; there is at least one, and they ascend
+    /// without gaps. `extent` lies within a region.
     ///
     /// # Errors
     /// As [`read_at`](Self::read_at).
@@ -108,13 +108,13 @@ impl AddressSpace for Arc<dyn AddressSpace> {
 /// Addresses that are alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// Where.
+    /// The addresses.
     pub extent: Extent,
-    /// What is there.
+    /// The kind of memory there.
     pub presence: Presence,
 }
 
-/// What is known of addresses without reading them.
+/// The kind of memory at an address, as far as it is known without reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
     /// Memory that can be read.
@@ -128,13 +128,13 @@ pub enum Presence {
 }
 
 impl Presence {
-    /// Whether there is something to read.
+    /// Returns true if there is something to read.
     pub fn is_readable(self) -> bool {
         matches!(self, Presence::Memory | Presence::InFile)
     }
 }
 
-/// Why a read brought nothing.
+/// The reason that a read failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// There is no readable memory: a hole, to be recorded, and the copy goes on.
@@ -142,7 +142,7 @@ pub enum ReadError {
     Fault {
         /// The address that was asked for; the fault may lie further on.
         addr: u64,
-        /// What is in the way.
+        /// The reason.
         cause: Cause,
     },
     /// The source itself failed.

@@ -1,6 +1,6 @@
-//! Whether memory holds nothing but zeros.
+//! A quick test for memory that holds nothing but zeros.
 
-/// Whether all bytes are 0. Looks at no more than it has to: most memory that is not zero says so in its first bytes.
+/// Returns true if all bytes are 0. It looks at no more than it has to: most memory that is not zero says so in its first bytes.
 pub fn is_zero(bytes: &[u8]) -> bool {
     // Without a way out in the middle, each part is compared many bytes at a time.
     bytes.chunks(256).all(|part| part.iter().fold(0, |all, byte| all | byte) == 0)

@@ -21,7 +21,7 @@ pub struct Block {
 pub struct Blocks<'a> {
     space: &'a dyn AddressSpace,
     extents: Box<dyn Iterator<Item = Extent> + Send + 'a>,
-    /// What has not been surveyed yet of the present extent.
+    /// The part of the present extent that has not been surveyed yet.
     rest: Option<Extent>,
     surveyed: VecDeque<Run>,
     block_len: u64,

@@ -8,13 +8,13 @@ use crate::{AddressSpace, Cause, Extent, Presence, ReadError, Run};
 /// A part of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {
-    /// Where.
+    /// Its addresses.
     pub extent: Extent,
-    /// What is there.
+    /// Its content.
     pub content: PieceContent,
 }
 
-/// What a piece is.
+/// The content of a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PieceContent {
     /// Bytes that stand at this place of the block's buffer.

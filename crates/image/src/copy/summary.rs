@@ -1,10 +1,10 @@
-//! What a copy took, what it could not, and when.
+//! The summary of a copy: memory that it took, memory that it could not take, and times.
 
 use std::time::Duration;
 
 use crate::{Chunk, Content, Extent, Hole, HoleList};
 
-/// What a copy did.
+/// The result of a copy.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
     /// Bytes of memory that were written.
@@ -13,9 +13,9 @@ pub struct Summary {
     pub zero: u64,
     /// Memory that could not be read, then the [holes that were known before](crate::Plan::known_holes).
     pub holes: HoleList,
-    /// When each block was read.
+    /// The times at which blocks were read.
     pub timeline: Timeline,
-    /// How long it took.
+    /// The duration of the copy.
     pub elapsed: Duration,
 }
 
@@ -33,18 +33,18 @@ impl Summary {
     }
 }
 
-/// When a stretch of memory was read, counted from the start of the copy.
+/// The times at which a stretch of memory was read, counted from the start of the copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimelineEntry {
     /// The addresses; where entries were joined over a gap, the gap too.
     pub extent: Extent,
-    /// When reading it began.
+    /// The start of its reading.
     pub read_from: Duration,
-    /// When reading it ended.
+    /// The end of its reading.
     pub read_to: Duration,
 }
 
-/// When each block was read, in the order of addresses. Its size is bounded: on a large machine
+/// The times at which blocks were read, in the order of addresses. Its size is bounded: on a large machine
 /// neighbouring blocks share an entry.
 #[derive(Clone, Debug, Default)]
 pub struct Timeline {

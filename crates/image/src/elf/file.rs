@@ -10,9 +10,9 @@ use super::note::{Note, notes};
 use crate::problem::{Field, FormatError, OpenMode, Problems, read_up_to};
 use crate::{Arch, Extent, Facts, ReadAt, VmCoreInfo};
 
-/// What such a file is called in errors.
+/// The name of such files in errors.
 pub(crate) const NAME: &str = "elf";
-/// Where fields stand in `Elf64_Phdr`.
+/// The offsets of fields in `Elf64_Phdr`, in bytes.
 const P_OFFSET: u64 = 8;
 const P_FILESZ: u64 = 32;
 /// More segments than any machine has; a file with more is not read.
@@ -25,13 +25,13 @@ const NOTES_STEP: u64 = 64 << 10;
 /// The headers of an ELF core.
 #[derive(Clone, Debug, Default)]
 pub struct ElfFile {
-    /// Whether its class is ELFCLASS32.
+    /// True if its class is ELFCLASS32.
     pub is_32_bit: bool,
     /// `e_machine`.
     pub machine: u16,
     /// The PT_LOAD headers, in the order of the file. Nothing of them has been checked.
     pub segments: Vec<Segment>,
-    /// What the PT_NOTE segments hold, one after another.
+    /// The content of the PT_NOTE segments, one after another.
     pub notes: Vec<u8>,
 }
 
@@ -50,9 +50,9 @@ pub struct Segment {
     pub memory_size: u64,
     /// `p_flags`.
     pub flags: u32,
-    /// Where this header stands in the file.
+    /// The offset of this header in the file, in bytes.
     pub header: u64,
-    /// Whether it is one of 32 bits.
+    /// True if it is an `Elf32_Phdr`.
     pub is_32_bit: bool,
 }
 
@@ -68,8 +68,8 @@ impl ElfFile {
         }
     }
 
-    /// The same, with headers that are not sound left out where that is allowed; and what is wrong with the notes, which
-    /// stand at the end of some files: that memory is missing is to be said first.
+    /// The same, without headers that are not valid, if that is allowed. The second value is the problem of the notes: they stand
+    /// at the end of some files, and missing memory is to be reported first.
     pub(crate) fn read_with(
         file: &dyn ReadAt,
         problems: &mut Problems,
@@ -147,7 +147,7 @@ impl ElfFile {
         Ok((core, with_notes))
     }
 
-    /// What is there of the notes is kept, also when they are not whole.
+    /// Keeps the notes that are there, also when they are not whole.
     fn read_notes(&mut self, file: &dyn ReadAt, segment: &Segment) -> Result<(), FormatError> {
         let (offset, len) = (segment.offset, segment.file_size);
         // What is here already is no more than may be.
@@ -194,7 +194,7 @@ impl ElfFile {
         Arch::from_elf_machine(self.machine, !self.is_32_bit)
     }
 
-    /// What the headers say of the machine.
+    /// The facts of the machine that the headers tell.
     pub fn facts(&self) -> Facts {
         let vmcoreinfo = self.vmcoreinfo();
         Facts {
@@ -208,13 +208,13 @@ impl ElfFile {
 }
 
 impl Segment {
-    /// Where a field of the header stands in the file, of which `distance` is where it stands in `Elf64_Phdr`. In `Elf32_Phdr`
-    /// those that can be wrong stand at half of that.
+    /// The offset in the file of a field of the header. `distance` is its offset in `Elf64_Phdr`; in `Elf32_Phdr` the fields that
+    /// can be wrong stand at half of that.
     pub(crate) fn place(&self, distance: u64) -> u64 {
         self.header + if self.is_32_bit { distance / 2 } else { distance }
     }
 
-    /// Where its content of `len` bytes lies, from `start` on; none where it has none.
+    /// The addresses of its content of `len` bytes from `start` on; none if it has no content.
     pub(crate) fn extent(&self, start: u64, len: u64) -> Result<Option<Extent>, FormatError> {
         if len == 0 {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! What is fixed in ELF files: marks, and lengths of headers.
+//! The constants of ELF files: marks, and lengths of headers.
 
 /// The physical address of kernel memory that is not contiguous there, as `/proc/kcore` writes it.
 pub const NO_PADDR: u64 = u64::MAX;

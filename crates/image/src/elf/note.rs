@@ -11,7 +11,7 @@ pub struct Note<'a> {
     pub name: &'a [u8],
     /// Its type, which means something together with the name.
     pub kind: u32,
-    /// What it holds.
+    /// Its content.
     pub descriptor: &'a [u8],
 }
 

@@ -12,11 +12,11 @@ use crate::{Chunk, Content, Extent};
 /// Writes spans of addresses one after another, each whole.
 pub(super) struct SpanWriter<'a> {
     output: &'a mut dyn Output,
-    /// What stands before the bytes of a span.
+    /// Makes the header that stands before the bytes of a span.
     header: fn(Extent) -> Vec<u8>,
     /// Spans not begun yet.
     ahead: VecDeque<Extent>,
-    /// What is left of the span being written.
+    /// The rest of the span that is being written.
     rest: Option<Extent>,
 }
 

@@ -13,12 +13,12 @@ pub trait Packer: Send + Sync {
     fn pack(&self, addr: u64, bytes: &[u8]) -> io::Result<Packed>;
 }
 
-/// What a [`Packer`] made of memory, for the writer of the same format.
+/// Memory that a [`Packer`] has compressed, for the writer of the same format.
 #[derive(Debug, Default)]
 pub struct Packed {
-    /// What the parts became, one after another.
+    /// The compressed parts, one after another.
     pub(super) bytes: Vec<u8>,
-    /// What the format cuts memory into: pages, or records.
+    /// The parts that the format cuts memory into: pages, or records.
     pub(super) parts: Vec<Part>,
 }
 
@@ -27,6 +27,6 @@ pub struct Packed {
 pub(super) struct Part {
     /// Bytes that it became; 0 where it stands for nothing of its own.
     pub(super) len: u32,
-    /// What the format says of it.
+    /// The flags that the format keeps of it.
     pub(super) flags: u32,
 }

@@ -59,7 +59,7 @@ const UPPER_HALF: u64 = 1 << 63;
 /// first beyond, in the order in which they stand in the file.
 ///
 /// # Errors
-/// When a line is none, or overlaps one before; the offset is the line's in the map. When the file ends before the map does.
+/// When a line is not valid, or overlaps one before; the offset is the line's in the map. When the file ends before the map does.
 /// With [`OpenMode::Salvage`] such lines are left out from the first on whose length is not known, what the file has of the
 /// others is there, and of memory that two lines claim the first one's counts.
 pub fn with_map(file: Arc<dyn ReadAt>, map: &str, mode: OpenMode) -> Result<Image, FormatError> {

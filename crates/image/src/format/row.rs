@@ -11,22 +11,22 @@ use crate::{AddressSpace, Facts, HoleEncoding, Output, Plan, ReadAt, Space};
 /// A row of [`FORMATS`](super::FORMATS).
 #[derive(Debug)]
 pub struct Format {
-    /// What `--format` takes.
+    /// Its name, as users give it.
     pub name: &'static str,
     /// One line that says how memory lies in it.
     pub summary: &'static str,
     /// The programs that open it.
     pub opened_by: &'static str,
-    /// What the format does where memory could not be read.
+    /// The way in which it shows memory that could not be read.
     pub hole_encoding: HoleEncoding,
-    /// Whether it can hold addresses of a space.
+    /// Returns true if it can hold addresses of a space.
     pub holds: fn(Space) -> bool,
     /// The size in bytes of the image of a plan, where no page of it is a hole; the most that it can be where the
     /// format [compresses](Self::compresses).
     pub size: fn(&Plan) -> u64,
-    /// Whether the size of an image depends on what the memory holds.
+    /// True if the size of an image depends on the content of the memory.
     pub compresses: bool,
-    /// Whether all pages of zeros take the room of one, and are told from what is missing: nothing is won by leaving them out.
+    /// True if all pages of zeros take the room of one, and differ from missing ones, so that nothing is gained by leaving them out.
     pub elides_zeros: bool,
     /// A writer of it.
     pub writer: for<'a> fn(&'a mut dyn Output) -> Box<dyn ImageWriter + 'a>,
@@ -44,8 +44,8 @@ pub type Open = fn(Arc<dyn ReadAt>, OpenMode) -> Result<Image, FormatError>;
 pub struct Image {
     /// Its memory.
     pub space: Box<dyn AddressSpace>,
-    /// What it says of the machine it is of.
+    /// The facts that it keeps of its machine or process.
     pub facts: Facts,
-    /// What is wrong with it; nothing, where it was opened strictly.
+    /// The problems that were found; none if it was opened strictly.
     pub problems: Problems,
 }

@@ -12,11 +12,11 @@ use crate::{AddressSpace, Cause, Extent, MemoryMap, Presence, ReadAt, ReadError,
 
 /// Extents, each with what belongs to it, that do not overlap: addresses that two claim are the first one's.
 pub(super) struct FirstWins<T> {
-    /// What is claimed, by start: ends. They neither overlap nor touch, so that a file of extents that all overlap
+    /// The ends of the extents that are claimed, by start. They neither overlap nor touch, so that a file of extents that all overlap
     /// costs no more than another.
     claimed: BTreeMap<u64, u64>,
     parts: Vec<(Extent, T)>,
-    /// What is claimed last.
+    /// The extents that are claimed last.
     lost: Vec<(Extent, T)>,
 }
 
@@ -70,7 +70,7 @@ impl<T: Copy + PartialEq> FirstWins<T> {
     }
 }
 
-/// What is to be added to an address for the place of its byte in the file.
+/// The distance from an address to the offset of its byte in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shift(u64);
 
@@ -91,7 +91,7 @@ pub(super) struct Stretches {
     /// Ascending.
     parts: Vec<(Extent, Shift)>,
     file: Sparse,
-    /// Where the file ends, where that is known.
+    /// The size of the file in bytes, if that is known.
     end: Option<u64>,
 }
 
@@ -120,7 +120,7 @@ impl Stretches {
         Ok(stretches)
     }
 
-    /// How many bytes of a part are in the file.
+    /// The number of bytes of a part that are in the file.
     fn present(&self, extent: Extent, shift: Shift) -> u64 {
         held(self.end, shift.offset(extent.start()), extent.len())
     }
@@ -129,7 +129,7 @@ impl Stretches {
 /// A file that may have holes, which read as zeros.
 pub(super) struct Sparse {
     file: Arc<dyn ReadAt>,
-    /// What was last found to be no hole, by place in the file: to find its end may take as long as it is.
+    /// The range of the file that was last found to be no hole. Finding its end may take as long as it is.
     data: Mutex<Range<u64>>,
 }
 
@@ -196,7 +196,7 @@ const GRANULE: u64 = 64 << 10;
 /// As many looks are taken for holes in one survey, each two calls of the system: what lies further on is for the next.
 pub(super) const MAX_LOOKS: usize = 1024;
 
-/// How many of the `len` bytes at `offset` stand before the end of a file, where that is known.
+/// The number of the `len` bytes at `offset` that stand before the end of a file; all of them if the end is not known.
 pub(super) fn held(end: Option<u64>, offset: u64, len: u64) -> u64 {
     end.map_or(len, |end| end.saturating_sub(offset).min(len))
 }

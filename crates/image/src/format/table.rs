@@ -4,7 +4,7 @@ use super::records::{avml, lime};
 use super::row::Format;
 use super::{core, kdump, padded, raw, vmcore};
 
-/// Every format there is. Values of `--format`, its help, detection and the generic tests derive
+/// Every format there is. The command's names of formats, its help, detection and the generic tests derive
 /// from it; there is no other list.
 pub static FORMATS: &[Format] = &[
     raw::FORMAT,

@@ -7,13 +7,13 @@ use crate::{Chunk, HoleEncoding, Plan};
 
 /// Lays memory out as a format wants it.
 pub trait ImageWriter {
-    /// What the writer does where memory could not be read.
+    /// The way in which the writer shows memory that could not be read.
     fn hole_encoding(&self) -> HoleEncoding;
 
-    /// Writes what stands before the memory. Called once, first.
+    /// Writes the headers before the memory. Called once, first.
     fn begin(&mut self, plan: &Plan) -> io::Result<()>;
 
-    /// What can be done with memory before its turn; none where it is written as it is. Asked once, after
+    /// A packer that compresses memory before its turn; none if memory is written as it is. Asked once, after
     /// [`begin`](Self::begin).
     fn packer(&self) -> Option<Box<dyn Packer>> {
         None
@@ -28,7 +28,7 @@ pub trait ImageWriter {
         self.chunk(chunk)
     }
 
-    /// Writes what stands after the memory, and `record`, what is to be said of the copy, where the
-    /// format has a place for it. Called once, last; chunks may have ended early.
+    /// Writes what follows the memory, and `record`, the text about the copy, if the format has a place for it. Called once, last;
+    /// chunks may have ended early.
     fn finish(&mut self, record: &str) -> io::Result<()>;
 }

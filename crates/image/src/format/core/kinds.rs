@@ -1,4 +1,4 @@
-//! What the segments of a core are for, as its notes tell: the files behind them, the stacks, the heap.
+//! The kinds of a core's segments, as its notes tell them: files, stacks, the heap.
 //!
 //! A core says itself where each segment lies and which file is mapped there (`NT_FILE`); the rest follows from the
 //! auxiliary vector and the registers. Where the notes do not say, nothing is made up.
@@ -12,14 +12,14 @@ use crate::{Backing, Extent, Region, RegionKind, Registers};
 
 /// `NT_FILE` in `include/uapi/linux/elf.h`.
 const NT_FILE: u32 = 0x4649_4c45;
-/// Where the general registers stand in `struct elf_prstatus`, of 64 bits and of 32.
+/// The offsets of the general registers in `struct elf_prstatus`, of 64 bits and of 32, in bytes.
 const REGISTERS: usize = 112;
 const REGISTERS_32: usize = 72;
 /// In `include/uapi/linux/auxvec.h`; the first three are addresses in the program, in the vdso, and in the stack.
 const AT_PHDR: u64 = 3;
 const AT_SYSINFO_EHDR: u64 = 33;
 const AT_RANDOM: u64 = 25;
-/// How far from its program a heap begins at the most (`arch_randomize_brk`: 32 MiB on x86-64, 1 GiB on arm64), and
+/// The greatest distance of a heap from its program, in bytes (`arch_randomize_brk`: 32 MiB on x86-64, 1 GiB on arm64), and
 /// what the program's zeros may take in between.
 const HEAP_DISTANCE: u64 = 2 << 30;
 /// More mappings of files than a process may have (`vm.max_map_count` is 65,530 where nobody has raised it).
@@ -101,13 +101,13 @@ fn heap(in_program: u64, files: &[File<'_>], regions: &[Region]) -> Option<usize
 /// A mapping of a file.
 struct File<'a> {
     extent: Extent,
-    /// Where in the file it begins, in bytes.
+    /// The offset in the file at which it begins, in bytes.
     offset: u64,
     path: &'a [u8],
 }
 
 /// The mappings of files (`fill_files_note` in `fs/binfmt_elf.c`): their number and the page size, then the start, the end and the
-/// offset in pages of each, then their names; ascending. None where the note is missing or is not sound.
+/// offset in pages of each, then their names; ascending. None where the note is missing or is not valid.
 fn files(core: &ElfFile) -> Option<Vec<File<'_>>> {
     let note = core.notes().find(|note| note.name == b"CORE" && note.kind == NT_FILE)?;
     let word = |index: usize| word(core, note.descriptor, index);

@@ -1,4 +1,4 @@
-//! What stands where in the file.
+//! The layout of the file.
 
 use object::elf;
 
@@ -29,14 +29,14 @@ fn kept_notes(whole: &[u8]) -> Vec<u8> {
 struct Segment {
     start: u64,
     memory_size: u64,
-    /// What of its front is in the file.
+    /// The part of its front that is in the file.
     content: Option<Extent>,
     flags: u32,
-    /// Where the content stands.
+    /// The offset of the content in the file, in bytes.
     offset: u64,
 }
 
-/// Where everything stands.
+/// The layout of a core.
 pub(super) struct Layout {
     class: Class,
     arch: Arch,
@@ -44,9 +44,9 @@ pub(super) struct Layout {
     segments: Vec<Segment>,
     /// The content, in the order of the file.
     pub(super) spans: Vec<Extent>,
-    /// Where the first content stands.
+    /// The offset of the first content, in bytes.
     data: u64,
-    /// Where the record stands.
+    /// The offset of the record, in bytes.
     record: u64,
     /// Of the whole file.
     pub(super) size: u64,

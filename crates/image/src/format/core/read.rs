@@ -13,10 +13,10 @@ use crate::{Mapping, MemoryMap, Permissions, ProcessFacts, ReadAt, Region, Regio
 
 /// The name of the format.
 pub(super) const NAME: &str = "core";
-/// Where `p_vaddr` stands in `Elf64_Phdr`.
+/// The offset of `p_vaddr` in `Elf64_Phdr`, in bytes.
 const P_VADDR: u64 = 16;
 
-/// Whether the notes are a process's.
+/// Returns true if the notes are a process's.
 pub(in crate::format) fn is_process(core: &ElfFile) -> bool {
     core.note("VMCOREINFO").is_none()
         && core.notes().any(|note| note.name == b"CORE" && note.kind == elf::NT_PRPSINFO.0)
@@ -79,7 +79,7 @@ fn mapping(segment: &Segment) -> Mapping {
     Mapping { permissions, backing: None }
 }
 
-/// What PRPSINFO says: `struct elf_prpsinfo`; with 32 bits `pr_flag` is half as long, and the numbers of user and group are, too.
+/// The facts in PRPSINFO (`struct elf_prpsinfo`); with 32 bits `pr_flag` is half as long, and the numbers of user and group are, too.
 fn process(core: &ElfFile) -> ProcessFacts {
     let mut process = ProcessFacts { arch: core.arch(), ..ProcessFacts::default() };
     for note in core.notes().filter(|note| note.name == b"CORE") {

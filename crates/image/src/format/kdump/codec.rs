@@ -19,7 +19,7 @@ mod flag {
     pub(super) const ZSTD: u32 = 0x20;
 }
 
-/// What a writer compresses with. A page that does not shrink is stored all the same.
+/// The compression of a writer. A page that does not shrink is stored as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Codec {
     /// zlib streams, level 1.
@@ -33,7 +33,7 @@ pub(super) enum Codec {
 /// As makedumpfile does (`Z_BEST_SPEED`): memory gains little from more.
 const LEVEL: u32 = 1;
 
-/// What is kept from page to page, because to set it up costs more than to compress a page.
+/// The state that is kept from page to page, because setting it up costs more than compressing a page.
 #[derive(Default)]
 struct Contexts {
     deflate: Option<Compress>,
@@ -82,7 +82,7 @@ impl Codec {
         Ok((len as u32, flags))
     }
 
-    /// How many bytes; none where they do not fit.
+    /// The number of bytes; none if they do not fit.
     fn compress(
         self,
         contexts: &mut Contexts,

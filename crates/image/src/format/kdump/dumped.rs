@@ -8,13 +8,13 @@ use super::layout::{BITMAP_STEP, Layout};
 use super::placed::PlacedOutput;
 
 pub(super) struct Dumped {
-    /// Where the bitmap begins in the file.
+    /// The offset of the bitmap in the file, in bytes.
     start: u64,
-    /// Where the piece that is held begins in the bitmap, in bytes.
+    /// The offset in the bitmap of the piece that is held, in bytes.
     at: u64,
     /// The piece; empty where nothing of it is known yet.
     piece: Vec<u8>,
-    /// How many pages are left out so far.
+    /// The number of pages that are left out so far.
     pub(super) left_out: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What is fixed in kdump files: marks, lengths, and where the fields of the headers stand (`diskdump_mod.h` in makedumpfile).
+//! The constants of kdump files: marks, lengths, and offsets of the headers' fields (`diskdump_mod.h` in makedumpfile).
 
 /// The name of the format, whatever its pages are compressed with.
 pub(super) const NAME: &str = "kdump";
@@ -17,12 +17,12 @@ pub(super) const BLOCK_LENS: std::ops::RangeInclusive<u64> = 4096..=65536;
 /// Bytes of a field of `struct new_utsname`.
 pub(super) const UTS_LEN: usize = 65;
 
-/// What stands for `utsname.version` where it is not known.
+/// The text for a `utsname.version` that is not known.
 pub(super) const NO_VERSION: &str = "unknown";
 /// `DUMP_DH_COMPRESSED_INCOMPLETE`: the status of a file that lacks pages it should have.
 pub(super) const INCOMPLETE: u32 = 0x8;
 
-/// Where the fields of the header stand, in bytes.
+/// The offsets of the header's fields, in bytes.
 pub(super) mod at {
     pub(in crate::format::kdump) const VERSION: usize = 8;
     pub(in crate::format::kdump) const SYSNAME: usize = 12;
@@ -40,7 +40,7 @@ pub(super) mod at {
     pub(in crate::format::kdump) const NR_CPUS: usize = 460;
 }
 
-/// Where the fields of the sub header stand in it, in bytes.
+/// The offsets of the sub header's fields in it, in bytes.
 pub(super) mod sub {
     pub(in crate::format::kdump) const PHYS_BASE: usize = 0;
     pub(in crate::format::kdump) const SPLIT: usize = 12;

@@ -38,11 +38,11 @@ pub(super) struct Flattened {
 /// Bytes that stand together.
 #[derive(Clone, Copy)]
 struct Piece {
-    /// Where they belong.
+    /// The offset at which they belong.
     start: u64,
     /// The first byte beyond.
     end: u64,
-    /// Where they stand in the flattened file.
+    /// Their offset in the flattened file.
     from: u64,
 }
 
@@ -102,7 +102,7 @@ impl Flattened {
         Ok((Self { file, pieces, size }, is_whole))
     }
 
-    /// How many bytes the records hold; the size is what they say.
+    /// The number of bytes that the records hold; the size is the one that they claim.
     pub(super) fn held(&self) -> u64 {
         // They do not overlap.
         self.pieces.iter().map(|piece| piece.end - piece.start).sum()
@@ -131,7 +131,7 @@ impl Places {
         self.0.insert(piece.start, piece);
     }
 
-    /// What of `piece` lies from `at` on.
+    /// Puts back the rest of `piece` from `at` on.
     fn put_rest(&mut self, piece: Piece, at: u64) {
         if piece.end > at {
             let rest = Piece { start: at, from: piece.from + (at - piece.start), ..piece };

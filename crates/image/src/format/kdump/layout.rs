@@ -1,4 +1,4 @@
-//! What stands where in the file of a plan, and all of it that stands before the descriptors.
+//! The layout of the file of a plan, and all that stands before the descriptors.
 
 use std::io;
 
@@ -22,11 +22,11 @@ struct Frames {
     first: u64,
     /// The first frame beyond.
     end: u64,
-    /// How many of the plan's frames come before.
+    /// The number of the plan's frames that come before.
     before: u64,
 }
 
-/// What stands where. All lengths and offsets are in bytes.
+/// The layout of a file. All lengths and offsets are in bytes.
 pub(super) struct Layout {
     /// Of a block, and of a page.
     block: u64,
@@ -34,9 +34,9 @@ pub(super) struct Layout {
     notes: Vec<u8>,
     /// Of one of the two bitmaps.
     pub(super) bitmap_len: u64,
-    /// Where the descriptors begin.
+    /// The offset of the first descriptor.
     pub(super) table: u64,
-    /// How many bytes they have.
+    /// Their length.
     pub(super) table_len: u64,
 }
 
@@ -87,7 +87,7 @@ impl Layout {
         placed.leave(self.bitmap_len)
     }
 
-    /// Where the second bitmap begins.
+    /// The offset of the second bitmap.
     pub(super) fn dumped(&self) -> u64 {
         self.table - self.bitmap_len
     }
@@ -180,7 +180,7 @@ impl Layout {
         bits
     }
 
-    /// How many bytes from `at` on, in whole pieces, have no bit that is set; one piece at least.
+    /// The number of bytes from `at` on, in whole pieces, without a bit that is set; one piece at least.
     pub(super) fn empty(&self, at: u64) -> u64 {
         let next = self.frames.partition_point(|frames| frames.end <= at * 8);
         let first = self.frames.get(next).map_or(u64::MAX, |frames| frames.first);
@@ -212,7 +212,7 @@ fn put_name(bytes: &mut [u8], at: usize, name: Option<&str>) {
     put(bytes, at, &name[..name.len().min(UTS_LEN - 1)]);
 }
 
-/// Where something stands and how many bytes it has.
+/// The offset of something and its length in bytes.
 fn pair(offset: u64, len: usize) -> [u8; 16] {
     let mut pair = [0; 16];
     put(&mut pair, 0, &offset.to_le_bytes());

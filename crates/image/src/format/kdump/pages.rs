@@ -36,8 +36,8 @@ impl Kdump {
         }
     }
 
-    /// What there is of at most `count` pages from `first` on, at least one, and which file they are in; none where no
-    /// file has them.
+    /// The content of at most `count` pages from `first` on, at least one, and the file that they are in; none if no file has
+    /// them.
     fn slots(&self, first: u64, count: u64) -> io::Result<(Vec<Slot>, Option<&Part>)> {
         match self.part_of(first) {
             Ok(part) => {
@@ -129,7 +129,7 @@ struct Pages<'a> {
     file: &'a dyn ReadAt,
     block: u64,
     slots: Vec<Slot>,
-    /// Where in the file the window is.
+    /// The offset of the window in the file, in bytes.
     start: u64,
     window: Vec<u8>,
     /// A page that stands before the others, and so is likely to come again: that of zeros.

@@ -28,20 +28,20 @@ pub(super) struct Part {
     before: Vec<u64>,
     count: u64,
     table: u64,
-    /// Where the file ends, where that is known.
+    /// The size of the file in bytes, if that is known.
     end: Option<u64>,
-    /// Why a page is not in the file that says so.
+    /// The cause for pages that the file itself says it lacks.
     lost: Cause,
-    /// Why a page that should be in the file is behind its end.
+    /// The cause for pages that should stand behind the end of the file.
     beyond: Cause,
 }
 
-/// What there is of a page.
+/// The content of a page, as its descriptor has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Slot {
     /// The file has nothing of it.
     Lost(Cause),
-    /// Where it is, packed in how many bytes, and how.
+    /// It is packed: at an offset in the file, in so many bytes, in the way that the flags say.
     Packed { offset: u64, size: u32, flags: u32 },
 }
 
@@ -73,7 +73,7 @@ impl Part {
         Ok(part)
     }
 
-    /// Whether the file ends before its descriptors do, or before the last pages: they stand in order.
+    /// Finds out if the file ends before its descriptors do, or before the last pages: they stand in order.
     fn is_cut(&self) -> io::Result<bool> {
         let Some(end) = self.end else { return Ok(false) };
         if self.table + self.count * DESCRIPTOR_LEN > end {
@@ -103,7 +103,7 @@ impl Part {
         }
     }
 
-    /// What is said of a file that ends too early; `block` is the size of a page.
+    /// The problem of a file that ends too early; `block` is the size of a page in bytes.
     pub(super) fn truncated(&self, block: u64) -> Option<FormatError> {
         let offset = self.end.filter(|_| self.beyond == Cause::Truncated)?;
         let (mut missing, mut first, mut seen) = (0, None, 0);
@@ -174,7 +174,7 @@ impl Part {
         Ok((words.collect(), found as u64 * 8))
     }
 
-    /// What there is of `count` pages from `first` on, all of this file's; `count` is at least 1.
+    /// The content of `count` pages from `first` on, all of them this file's; `count` is at least 1.
     pub(super) fn slots(&self, first: u64, count: u64) -> io::Result<Vec<Slot>> {
         // From the step's first byte on: how many stand before is known for that one.
         let step = first / 8 / STEP_LEN;
@@ -224,7 +224,7 @@ impl Part {
 }
 
 impl Slot {
-    /// Whether a part of it stands behind `end`.
+    /// Returns true if a part of it stands behind `end`.
     fn is_behind(self, end: u64) -> bool {
         match self {
             Slot::Lost(_) => false,

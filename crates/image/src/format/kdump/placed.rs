@@ -1,4 +1,4 @@
-//! Where a writer's bytes go: the file as it is, or *flattened*, when the output goes forward only.
+//! An output with places: the file as it is, or *flattened* if the output goes forward only.
 //!
 //! Not about what they mean. The records of a flattened file are read in `flattened.rs`.
 
@@ -16,7 +16,7 @@ const ZEROS_LEN: u64 = 64 * 1024;
 pub(super) struct PlacedOutput<'a> {
     output: &'a mut dyn Output,
     is_flattened: bool,
-    /// Where in the file, as it is when put in order, the next bytes go.
+    /// The offset of the next bytes in the file, as it is when put in order.
     at: u64,
 }
 
@@ -43,7 +43,7 @@ impl<'a> PlacedOutput<'a> {
         self.is_flattened
     }
 
-    /// Where the next bytes go.
+    /// The offset of the next bytes.
     pub(super) fn position(&self) -> u64 {
         self.at
     }

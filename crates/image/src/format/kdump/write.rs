@@ -30,7 +30,7 @@ const LOST: Descriptor = Descriptor { offset: 0, size: 0, flags: 0 };
 pub(super) struct Writer<'a> {
     placed: PlacedOutput<'a>,
     codec: Codec,
-    /// What `begin` sets.
+    /// The state that `begin` sets.
     state: Option<State>,
 }
 
@@ -38,18 +38,18 @@ struct State {
     layout: Layout,
     /// Bytes of a page.
     page: u64,
-    /// What chunks will come for.
+    /// The memory that chunks will come for.
     taken: ExtentSet,
     gathered: Gathered,
     dumped: Dumped,
-    /// Whether chunks come by ascending address: else it is not known which descriptor is whose until all of them came, and what is
-    /// left out is lost like any other.
+    /// True if chunks come by ascending address. Otherwise the number of a page's descriptor is known only when all chunks have
+    /// come, and a page that is left out is lost like any other.
     is_ascending: bool,
     /// The descriptor of all pages of zeros.
     zero: Option<Descriptor>,
     /// Pages of which a part has come, by their frame.
     partial: BTreeMap<u64, Partial>,
-    /// Whether memory that a better copy would have is not there.
+    /// True if memory is missing that a better copy would have.
     is_incomplete: bool,
 }
 
@@ -59,9 +59,9 @@ struct Partial {
     bytes: Vec<u8>,
     /// Bytes still to come.
     left: u64,
-    /// Whether anything but holes came.
+    /// True if anything but holes came.
     has_content: bool,
-    /// Why the first hole of it is one.
+    /// The cause of its first hole.
     cause: Option<Cause>,
 }
 
@@ -127,7 +127,7 @@ impl ImageWriter for Writer<'_> {
 }
 
 impl Writer<'_> {
-    /// What `begin` set.
+    /// The state that `begin` has set.
     fn state(&mut self) -> io::Result<&mut State> {
         self.state.as_mut().ok_or_else(|| io::ErrorKind::InvalidInput.into())
     }
@@ -305,7 +305,7 @@ impl Packer for PagePacker {
     }
 }
 
-/// What a page of zeros is packed into: it is written once.
+/// The part that a page of zeros is packed into: it is written once.
 const ZERO: Part = Part { len: 0, flags: 0 };
 
 fn pack(codec: Codec, pages: &[u8], page: usize) -> io::Result<Packed> {
@@ -325,12 +325,12 @@ fn pack(codec: Codec, pages: &[u8], page: usize) -> io::Result<Packed> {
 
 /// Descriptors on their way out.
 struct Gathered {
-    /// Where in the file the first descriptor of all stands.
+    /// The offset in the file of the first descriptor of all.
     table: u64,
     /// The number of the first that is held.
     first: u64,
     bytes: Vec<u8>,
-    /// What has been written: parts of the file, in the order of writing.
+    /// The parts of the file that have been written, in the order of writing.
     written: Vec<Extent>,
 }
 

@@ -1,4 +1,4 @@
-//! Where the records of a file stand, AVML's and LiME's in any order, and what of each is there.
+//! The places of a file's records, AVML's and LiME's in any order, and how much of each is there.
 
 use std::sync::Arc;
 
@@ -16,17 +16,17 @@ const MAX_RECORDS: usize = 1 << 24;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Record {
     pub(super) extent: Extent,
-    /// Where its memory or its stream begins.
+    /// The offset in the file of its memory or its stream, in bytes.
     pub(super) offset: u64,
     /// The length of its stream, where it is compressed.
     pub(super) stream: Option<u64>,
-    /// How much of the memory is in the file, from its start on.
+    /// The number of bytes of its memory that are in the file, from its start on.
     pub(super) held: u64,
-    /// What became of the rest.
+    /// The reason that the rest is missing.
     pub(super) lost: Cause,
 }
 
-/// What a file has: its records, in the order of the file, and which part of the memory is whose. Parts ascend.
+/// The records of a file, in its order, and the parts of memory that each of them has. Parts ascend.
 pub(super) struct FoundRecords {
     pub(super) records: Vec<Record>,
     pub(super) parts: Vec<(Extent, usize)>,
@@ -60,7 +60,7 @@ pub(super) fn find(
 }
 
 struct Finding<'a> {
-    /// What the file is called: by its first record.
+    /// The name of the format, which is that of the first record.
     format: &'static str,
     file: &'a dyn ReadAt,
     reach: Reach,
@@ -69,7 +69,7 @@ struct Finding<'a> {
     parts: FirstWins<usize>,
     /// The memory with the highest addresses so far.
     highest: Option<Extent>,
-    /// How many streams may still be walked through to see whether they are what they look like.
+    /// The number of streams that may still be walked through to see if they are what they look like.
     tries: u32,
 }
 

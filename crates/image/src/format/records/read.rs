@@ -32,7 +32,7 @@ pub(super) fn open(file: Arc<dyn ReadAt>, mode: OpenMode) -> Result<Image, Forma
     Ok(Image { space: Box::new(space), facts: Facts::default(), problems })
 }
 
-/// Where the chunks of a record stand, by the record's number.
+/// The places of the chunks of records, by the record's number.
 type Known = VecDeque<(usize, Arc<Vec<FrameChunk>>)>;
 
 struct Records {

@@ -21,16 +21,16 @@ pub(super) const MAX_TRIES: u32 = 4096;
 /// No machine has physical addresses beyond 52 bits.
 pub(super) const MAX_ADDRESS: u64 = 1 << 52;
 
-/// How far a file goes.
+/// The extent of a file.
 #[derive(Clone, Copy)]
 pub(super) struct Reach {
     /// Its size, where that is known.
     pub(super) size: Option<u64>,
-    /// Whether to read further on and then here costs unpacking all of it once more.
+    /// True if reading further on and then here again costs unpacking all of it once more.
     pub(super) is_stream: bool,
 }
 
-/// Where the first sound record from `offset` on begins. One that nothing speaks for but itself has addresses from `above` on.
+/// The offset of the first valid record from `offset` on. A record that nothing else confirms has addresses from `above` on.
 pub(super) fn next_record(
     file: &dyn ReadAt,
     offset: u64,
@@ -61,7 +61,7 @@ pub(super) fn next_record(
     }
 }
 
-/// Whether a record begins there, as far as can be seen.
+/// Returns true if a record begins there, as far as can be seen.
 fn is_sound(
     file: &dyn ReadAt,
     header: &[u8; HEADER_LEN],
@@ -89,7 +89,7 @@ fn is_sound(
     }
 }
 
-/// Whether a LiME record ends where the file does or another one begins; none where that cannot be seen.
+/// Returns true if a LiME record ends where the file does or another one begins; none if that cannot be seen.
 fn leads_on(file: &dyn ReadAt, extent: Extent, body: u64, reach: Reach) -> Option<bool> {
     let end = body.checked_add(extent.len())?;
     if reach.is_stream || reach.size.is_none_or(|size| end > size) {

@@ -10,7 +10,7 @@ use crate::{Extent, ReadAt};
 
 /// Memory in one chunk at most (`framing_format.txt`, 4.2).
 pub(super) const CHUNK_LEN: usize = 64 << 10;
-/// What a stream begins with: a chunk of type 0xff.
+/// The start of a stream: a chunk of type 0xff.
 pub(super) const IDENTIFIER: [u8; 10] = *b"\xff\x06\x00\x00sNaPpY";
 /// The types of chunks with memory in them.
 pub(super) const COMPRESSED: u8 = 0;
@@ -33,13 +33,13 @@ pub(super) const fn at(offset: u64, field: &'static str) -> Field {
 /// is memory.
 #[derive(Clone, Copy)]
 pub(super) struct FrameChunk {
-    /// Where its memory begins, from the start of the record's.
+    /// The offset of its memory in that of the record, in bytes.
     pub(super) memory: u64,
-    /// Where it stands in the file.
+    /// Its offset in the file, in bytes.
     pub(super) start: u64,
 }
 
-/// What is there of a stream.
+/// The part of a stream that is there.
 pub(super) struct Chunks {
     /// Ascending.
     pub(super) chunks: Vec<FrameChunk>,
@@ -47,9 +47,9 @@ pub(super) struct Chunks {
     pub(super) end: u64,
     /// Bytes of memory in the sound chunks.
     pub(super) held: u64,
-    /// Why that is not all of the record.
+    /// The reason that this is not all of the record.
     pub(super) problem: Option<FormatError>,
-    /// Whether that is because the file ends.
+    /// True if the reason is that the file ends.
     pub(super) is_cut: bool,
 }
 
@@ -90,7 +90,8 @@ fn first_chunks(
     found
 }
 
-/// How much memory the next chunk holds, and where it ends; or why it is none, and whether that is because the file ends.
+/// The length of the memory in the next chunk, and the offset of its end. The error says what is wrong with it, and if that is
+/// because the file ends.
 fn next(
     file: &dyn ReadAt,
     offset: u64,
@@ -161,13 +162,13 @@ pub(super) fn check_trailer(
     }
 }
 
-/// Whether a stream begins at `offset`.
+/// Returns true if a stream begins at `offset`.
 pub(super) fn is_stream(file: &dyn ReadAt, offset: u64) -> bool {
     let mut start = [0; IDENTIFIER.len()];
     matches!(read_up_to(file, offset, &mut start), Ok(10)) && start == IDENTIFIER
 }
 
-/// Whether a stream of that memory stands at `offset`, with its trailer.
+/// Returns true if a stream of that memory stands at `offset`, with its trailer.
 pub(super) fn is_whole(file: &dyn ReadAt, offset: u64, extent: Extent, size: Option<u64>) -> bool {
     let found = first_chunks(file, offset, extent, size, TRIED_CHUNKS);
     found.held == extent.len()

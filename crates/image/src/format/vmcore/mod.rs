@@ -1,6 +1,6 @@
 //! `elf`: an ELF64 core of a machine (a vmcore), as crash, drgn and Volatility open it.
 //!
-//! What an ELF file is stands in [`crate::elf`]; what the readers want beyond that is said where it is written, in `write.rs`.
+//! The layout of ELF files is in [`crate::elf`]; further demands of readers are described in `write.rs`.
 //! Not the cores of processes: `core`.
 
 mod notes;

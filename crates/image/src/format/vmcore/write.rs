@@ -14,13 +14,13 @@ use crate::{Arch, Chunk, HoleEncoding, Output, Plan, Region, Space};
 /// Memory begins on such a border of the file, so that direct I/O can write it as it was read.
 const DATA_ALIGNMENT: u64 = 4096;
 
-/// What stands where in the file.
+/// The layout of the file.
 struct Layout {
     notes: Vec<u8>,
     /// One for each PT_LOAD. Readers differ in how many they take (LeechCore: 145), so regions that
     /// touch in both spaces share one, whatever their kinds.
     segments: Vec<Region>,
-    /// Where the first segment's bytes stand.
+    /// The offset of the first segment's bytes.
     data: u64,
     size: u64,
 }

@@ -16,14 +16,14 @@ use crate::{ExtentSet, is_zero};
 pub(super) const MIN_CHUNK_LEN: usize = CHUNK_LEN - 4096;
 /// A chunk's type, length and checksum.
 const HEADER_LEN: usize = 8;
-/// What stands before memory that is its own compression.
+/// The length of the bytes before memory that is kept as it is.
 const LITERAL_LEN: usize = 6;
-/// What a chunk is longer than its memory at most.
+/// The most bytes that a chunk is longer than its memory.
 pub(super) const CHUNK_OVERHEAD: u64 = (HEADER_LEN + LITERAL_LEN) as u64;
 
 /// Compresses those blocks that come whole.
 pub(super) struct BlockPacker {
-    /// What blocks are parts of.
+    /// The memory that blocks are parts of.
     pub(super) spans: ExtentSet,
 }
 
@@ -109,7 +109,7 @@ impl Chunks {
     }
 }
 
-/// How much of `memory` is for the next chunk. It is cut where it is zero if it can be: Volatility 3 searches each chunk alone, and does
+/// The number of bytes of `memory` that the next chunk has. It is cut where it is zero if it can be: Volatility 3 searches each chunk alone, and does
 /// not find the kernel's banner where it is cut in two.
 fn chunk_len(memory: &[u8]) -> usize {
     let Some(chunk) = memory.get(..CHUNK_LEN).filter(|chunk| chunk.len() < memory.len()) else {
@@ -120,7 +120,7 @@ fn chunk_len(memory: &[u8]) -> usize {
     zeros.map_or(CHUNK_LEN, |at| MIN_CHUNK_LEN + (at + 1) * 8)
 }
 
-/// What precedes 1 to 65,536 bytes that are kept as they are (`format_description.txt` of snappy): their number in groups of seven bits,
+/// The bytes that precede 1 to 65,536 bytes that are kept as they are (`format_description.txt` of snappy): their number in groups of seven bits,
 /// then the tag of a literal whose length, less one, is in the next two bytes.
 fn literal(len: usize) -> [u8; LITERAL_LEN] {
     const TAG: u8 = 61 << 2;

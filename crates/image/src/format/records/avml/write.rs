@@ -21,7 +21,7 @@ use crate::{Chunk, Content, Extent, ExtentSet, HoleEncoding, Output, Plan};
 
 pub(super) struct Writer<'a> {
     output: &'a mut dyn Output,
-    /// What the plan names, whole pages.
+    /// The plan's memory, in whole pages.
     spans: ExtentSet,
     /// Blocks not begun yet.
     ahead: VecDeque<Extent>,
@@ -29,9 +29,9 @@ pub(super) struct Writer<'a> {
     block: Option<Extent>,
     /// Its memory so far.
     memory: Vec<u8>,
-    /// Whether anything but holes is in it.
+    /// True if anything but holes is in it.
     has_content: bool,
-    /// Whether a block of holes is left out.
+    /// True if a block of holes is left out.
     is_thinned: bool,
     /// The record that is not ended.
     record: Option<Record>,
@@ -44,9 +44,9 @@ struct Record {
     extent: Extent,
     /// Bytes of its stream.
     len: u64,
-    /// Where in the file it begins, once that is written.
+    /// The offset in the file at which it begins, once that is written.
     place: Option<u64>,
-    /// Where its memory ends, once that is written for good.
+    /// The end of its memory, once that is written for good.
     until: Option<u64>,
     /// Chunks that are not written.
     chunks: Vec<Vec<u8>>,
@@ -115,7 +115,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// How far a record can go so that it shrinks whatever the memory is that follows.
+    /// The address up to which a record shrinks, whatever the memory is that follows.
     fn reach(&self, record: &Record) -> u64 {
         let mut saved = record.extent.len() - record.len - TRAILER_LEN;
         let mut end = record.extent.end();
@@ -248,7 +248,7 @@ impl Record {
         record
     }
 
-    /// Whether the file is no longer with it than with a LiME record.
+    /// Returns true if the file is no longer with it than with a LiME record.
     fn shrinks(&self) -> bool {
         shrinks(self.extent.len(), self.len)
     }
@@ -258,12 +258,12 @@ impl Record {
         self.extent.len().saturating_add(next.extent.len())
     }
 
-    /// Whether one record of both shrinks.
+    /// Returns true if one record of both shrinks.
     fn shrinks_with(&self, next: &Self) -> bool {
         shrinks(self.memory_with(next), self.len + next.len - IDENTIFIER.len() as u64)
     }
 
-    /// Whether the next one is to be one with this, as one of both needs the other, or this says that it goes so far.
+    /// Returns true if the next one is to be joined with this: because one of both needs the other, or this says that it goes so far.
     fn wants(&self, next: &Self) -> bool {
         if let Some(until) = self.until {
             return self.extent.end() < until;
@@ -320,7 +320,7 @@ fn compress(memory: &[u8]) -> io::Result<Vec<Vec<u8>>> {
     memory.par_chunks(4 * CHUNK_LEN).map(chunks).collect()
 }
 
-/// Whether a record of so many bytes of memory in a stream of `len` bytes takes no more than a LiME record.
+/// Returns true if so many bytes of memory in a stream of `len` bytes take no more room than in a LiME record.
 fn shrinks(memory: u64, len: u64) -> bool {
     len + TRAILER_LEN <= memory
 }
