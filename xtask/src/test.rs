@@ -283,3 +283,54 @@ fn cargo_test() -> Result<()> {
     ensure!(status.success(), "cargo {}: {status}", arguments.join(" "));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn every_step_is_done_once_and_those_that_need_to_be_alone_come_first() {
+        static RUNNING: AtomicUsize = AtomicUsize::new(0);
+        fn alone(_: &[Program], _: Say) -> Result<()> {
+            ensure!(RUNNING.fetch_add(1, Ordering::SeqCst) == 0, "another runs");
+            thread::sleep(Duration::from_millis(5));
+            RUNNING.fetch_sub(1, Ordering::SeqCst);
+            Ok(())
+        }
+        fn shared(_: &[Program]) -> Result<Vec<String>> {
+            let running = RUNNING.fetch_add(1, Ordering::SeqCst);
+            thread::sleep(Duration::from_millis(5));
+            RUNNING.fetch_sub(1, Ordering::SeqCst);
+            ensure!(running < LANES, "{running} others run");
+            Ok(vec![])
+        }
+        fn failing(_: &[Program]) -> Result<Vec<String>> {
+            Err(anyhow!("as it should"))
+        }
+        let step = |name, company, run| Step { name, proves: "", tier: Tier::Quick, company, run };
+        let steps = [
+            step("shared 1", Company::Shared, Run::InGuest(shared)),
+            step("alone 1", Company::Alone, Run::Whole(alone)),
+            step("failing", Company::Shared, Run::InGuest(failing)),
+            step("shared 2", Company::Shared, Run::InGuest(shared)),
+            step("alone 2", Company::Alone, Run::Whole(alone)),
+            step("shared 3", Company::Shared, Run::InGuest(shared)),
+        ];
+        let done = perform(&steps.iter().collect::<Vec<_>>(), &[]);
+        let mut names: Vec<&str> = done.iter().map(|step| step.name).collect();
+        assert_eq!(names[..2], ["alone 1", "alone 2"]);
+        names.sort();
+        assert_eq!(names, ["alone 1", "alone 2", "failing", "shared 1", "shared 2", "shared 3"]);
+        let failed = done.iter().flat_map(|step| &step.outcomes).filter(|end| end.1.is_err());
+        assert_eq!(failed.map(|end| end.0.as_str()).collect::<Vec<_>>(), ["failing"]);
+    }
+
+    #[test]
+    fn what_is_quick_needs_no_guest() {
+        let in_guest = |step: &&Step| matches!(step.run, Run::InGuest(_));
+        assert!(STEPS.iter().filter(in_guest).all(|step| step.tier == Tier::Full));
+        assert!(STEPS.iter().any(|step| step.tier == Tier::Quick));
+    }
+}
