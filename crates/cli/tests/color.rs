@@ -1,7 +1,5 @@
 //! The conditions for colours and for progress, on a terminal that script(1) provides.
 
-// Each test uses only some of the helpers.
-#[allow(dead_code)]
 #[path = "support/looking.rs"]
 mod support;
 

@@ -1,7 +1,5 @@
 //! `memdump convert` and `memdump info` on image files, which are laid out here by hand.
 
-// Each test uses only some of the helpers.
-#[allow(dead_code)]
 #[path = "support/looking.rs"]
 mod support;
 

@@ -2,7 +2,6 @@
 //! hexdump(1) on the same bytes. The tests of each command read cores as plain files instead.
 
 #[path = "support/looking.rs"]
-#[allow(dead_code)]
 mod support;
 
 use std::fs;

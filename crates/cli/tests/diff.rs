@@ -1,12 +1,9 @@
 //! `memdump diff` on processes and images whose changes are known.
 
-// Each test uses only some of the helpers.
-#[allow(dead_code)]
 #[path = "support/mod.rs"]
 mod machine;
 #[path = "support/signals.rs"]
 mod signals;
-#[allow(dead_code)]
 #[path = "support/process.rs"]
 mod support;
 

@@ -1,12 +1,9 @@
 //! `memdump hexdump` compared with hexdump(1), on files, images and processes.
 
-// Each test uses only some of the helpers.
-#[allow(dead_code)]
 #[path = "support/mod.rs"]
 mod machine;
 #[path = "support/signals.rs"]
 mod signals;
-#[allow(dead_code)]
 #[path = "support/process.rs"]
 mod support;
 

@@ -1,10 +1,7 @@
 //! `memdump info` on live memory: processes and the machine. It is tested on images together with the commands that write them.
 
-// Each test uses only some of the helpers.
-#[allow(dead_code)]
 #[path = "support/mod.rs"]
 mod machine;
-#[allow(dead_code)]
 #[path = "support/process.rs"]
 mod support;
 

@@ -2,7 +2,6 @@
 //! forbid it.
 
 #[path = "support/process.rs"]
-#[allow(dead_code)]
 mod support;
 
 use std::fs;

@@ -1,7 +1,6 @@
 //! Manifests of processes, beside a core and in a directory of several files, and `memdump verify` on them.
 
 #[path = "support/process.rs"]
-#[allow(dead_code)]
 mod support;
 
 use std::fs;

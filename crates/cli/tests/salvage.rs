@@ -1,8 +1,6 @@
 //! `--salvage` of the command, on truncated and damaged images. The images are laid out here by hand, or written by the command and
 //! then damaged.
 
-// Each test uses only some of the helpers.
-#[allow(dead_code)]
 #[path = "support/looking.rs"]
 mod support;
 

@@ -1,7 +1,6 @@
 //! Manifests that the command writes, checked against the schema in `docs/manifest.schema.json`.
 
 #[path = "support/process.rs"]
-#[allow(dead_code)]
 mod process;
 mod support;
 

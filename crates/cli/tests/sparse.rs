@@ -1,7 +1,5 @@
 //! Sparse files: their holes count as zeros and are not read.
 
-// Each test uses only some of the helpers.
-#[allow(dead_code)]
 #[path = "support/looking.rs"]
 mod support;
 

@@ -1,13 +1,10 @@
 //! `memdump strings`, compared with GNU strings on the same bytes, and on running processes.
 
 #[path = "support/mod.rs"]
-#[allow(dead_code)]
 mod machine;
 #[path = "support/process.rs"]
-#[allow(dead_code)]
 mod process;
 #[path = "support/looking.rs"]
-#[allow(dead_code)]
 mod support;
 
 use std::collections::BTreeMap;

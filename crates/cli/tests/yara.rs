@@ -1,7 +1,6 @@
 //! `memdump search --yara`, compared with Debian's yara on the same bytes, and on running processes.
 
 #[path = "support/looking.rs"]
-#[allow(dead_code)]
 mod support;
 
 use std::fs;

@@ -1,6 +1,8 @@
 //! Set-up shared by the tests of commands that search and show memory: processes, files, and the programs whose results are
 //! compared.
 
+#![allow(dead_code, reason = "each test uses some of it")]
+
 #[path = "programs.rs"]
 mod programs;
 
@@ -133,7 +135,6 @@ fn misleading() -> Vec<u8> {
     bytes
 }
 
-#[allow(dead_code)]
 /// A LiME image of these address ranges, from start to end (exclusive), filled by `memory`.
 pub(crate) fn lime_image(ranges: &[(u64, u64)], memory: fn(u64, u64) -> Vec<u8>) -> Vec<u8> {
     ranges.iter().flat_map(|&(start, end)| lime(start, &memory(start, end))).collect()

@@ -1,5 +1,7 @@
 //! A made-up `/proc` with a kcore, laid out by hand without the crates under test.
 
+#![allow(dead_code, reason = "each test uses some of it")]
+
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -39,7 +41,6 @@ pub(crate) fn memory(start: u64, end: u64) -> Vec<u8> {
 }
 
 /// All RAM, region after region.
-#[allow(dead_code)]
 pub(crate) fn all_memory() -> Vec<u8> {
     RAM.iter().flat_map(|&(start, end)| memory(start, end)).collect()
 }
@@ -108,7 +109,6 @@ pub(crate) fn said(output: &Output) -> String {
 }
 
 /// The mode of a file.
-#[allow(dead_code)]
 pub(crate) fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt;
     fs::metadata(path).unwrap().permissions().mode() & 0o7777

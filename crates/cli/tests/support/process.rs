@@ -1,5 +1,7 @@
 //! Processes to dump, and a reader of cores that shares no code with the crates under test.
 
+#![allow(dead_code, reason = "each test uses some of it")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
