@@ -1,4 +1,4 @@
-//! Numbers of bytes as people like to read them.
+//! Numbers of bytes in a form for people.
 
 use std::fmt;
 

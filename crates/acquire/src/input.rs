@@ -1,4 +1,4 @@
-//! Image files that are read: opening one, whatever its format and compression, and what can be said of it.
+//! Image files that are read, whatever their format and compression.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -16,18 +16,18 @@ use crate::error::{Context, Error, ErrorKind, Result};
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct InputOptions {
-    /// The name of the format, where the file does not say it itself.
+    /// The name of the format. By default the file's own bytes tell it.
     pub format: Option<String>,
     /// The file with the map of a raw image: a line `0xSTART 0xEND` for each run of addresses in it, END exclusive.
     pub map: Option<PathBuf>,
     /// The further files of a kdump image that was split.
     pub parts: Vec<PathBuf>,
-    /// True if what is valid of a damaged image is taken.
+    /// True if the valid parts of a damaged image are recovered.
     pub salvage: bool,
 }
 
 impl InputOptions {
-    /// Options for a file that says itself what it is, and is not damaged.
+    /// Options for a file whose bytes tell its format, and which is not damaged.
     pub fn new() -> Self {
         Self::default()
     }
@@ -53,14 +53,14 @@ impl InputOptions {
         self
     }
 
-    /// The same; `salvage` is true if what is valid of a damaged image is taken.
+    /// The same. `salvage` is true if the valid parts of a damaged image are recovered.
     #[must_use]
     pub fn salvage(mut self, salvage: bool) -> Self {
         self.salvage = salvage;
         self
     }
 
-    /// Returns true if nothing is said of what the file is.
+    /// Returns true if no option tells what the file is.
     pub fn is_silent(&self) -> bool {
         self.format.is_none() && self.map.is_none() && self.parts.is_empty()
     }
@@ -74,15 +74,15 @@ impl InputOptions {
 pub struct InputImage {
     /// The path that was opened.
     pub path: PathBuf,
-    /// The bytes of the file, unpacked; of several files those of the first.
+    /// The uncompressed bytes of the file. If there are several files, those of the first.
     pub file: Arc<dyn ReadAt>,
-    /// The size of the file as it lies there, in bytes; of several files their sum.
+    /// The size of the file as it is stored, in bytes. If there are several files, their sum.
     pub size: u64,
     /// The compression of the whole file.
     pub codec: Option<&'static Codec>,
     /// The format.
     pub format: &'static Format,
-    /// The memory, and what the image says of it.
+    /// The memory, and the facts in the image about it.
     pub image: Image,
 }
 
@@ -90,7 +90,7 @@ impl InputImage {
     /// Opens the image at `path`.
     ///
     /// # Errors
-    /// When the file cannot be read, is of no known format ([`ErrorKind::UnknownFormat`]), is damaged
+    /// If the file cannot be read, is of no known format ([`ErrorKind::UnknownFormat`]), is damaged
     /// ([`ErrorKind::DamagedImage`]), or needs a map ([`ErrorKind::MapMissing`]).
     pub fn open(path: impl AsRef<Path>, options: &InputOptions) -> Result<Self> {
         let opening = Opening { path: path.as_ref(), mode: options.mode() };
@@ -128,10 +128,10 @@ impl InputImage {
         Ok(opening.opened(file, size, codec, format, image))
     }
 
-    /// Opens any file as it is, compressed or not: its offsets are the addresses.
+    /// Opens any file as it is, compressed or not. Its offsets are the addresses.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// If it cannot be read.
     pub fn open_plain(path: impl AsRef<Path>) -> Result<Self> {
         let opening = Opening { path: path.as_ref(), mode: OpenMode::Strict };
         let (file, size) = opening.file(opening.path)?;
@@ -142,10 +142,10 @@ impl InputImage {
         Ok(opening.opened(file, size, None, format, image))
     }
 
-    /// Opens a raw image by the text of its map, and takes what is there of it.
+    /// Opens a raw image by the text of its map. Recovers what is there if the file is too short.
     ///
     /// # Errors
-    /// When it cannot be read, or the text is no map.
+    /// If the file cannot be read, or the text is not a map.
     pub fn open_raw(path: impl AsRef<Path>, map: &str) -> Result<Self> {
         let opening = Opening { path: path.as_ref(), mode: OpenMode::Salvage };
         let (file, size) = opening.file(opening.path)?;
@@ -165,7 +165,7 @@ impl InputImage {
         self.image.space.map()
     }
 
-    /// A line for each thing that is wrong with the image; of very many, the first and how many more there are.
+    /// A line for each problem of the image. If there are too many, the first ones and the number of the others.
     pub fn problems(&self) -> Vec<String> {
         let problems = &self.image.problems;
         let mut lines: Vec<String> = problems.listed().iter().map(ToString::to_string).collect();
@@ -175,19 +175,19 @@ impl InputImage {
         lines
     }
 
-    /// The page size of the machine that the memory is of, in bytes; 4096 where the image does not say it.
+    /// The page size of the machine that the memory belongs to, in bytes; 4096 if the image does not tell.
     pub fn page_size(&self) -> u64 {
         let info = self.image.facts.vmcoreinfo.as_ref();
         let said = info.and_then(|info| info.get("PAGESIZE")?.parse::<u64>().ok());
         said.filter(|size| size.is_power_of_two() && (512..=1 << 24).contains(size)).unwrap_or(4096)
     }
 
-    /// A plan to take all of it.
+    /// A plan to copy all of the memory.
     pub fn plan(&self) -> Plan {
         Plan::whole(self.map().clone(), self.page_size(), self.image.facts.clone())
     }
 
-    /// The same image without memory of these uses, as the kernel's page structures in it tell them.
+    /// The same image without pages of these uses. The kernel's page structures in the image tell the uses.
     ///
     /// # Errors
     /// [`ErrorKind::UsesUnknown`] when it holds no page structures, or they cannot be found.
@@ -214,7 +214,7 @@ impl InputImage {
     }
 }
 
-/// The formats that can be read: all that say themselves at which addresses their memory lies, and raw with its map.
+/// The formats that can be read: all that record their addresses themselves, and raw with its map.
 pub fn readable_formats() -> impl Iterator<Item = &'static Format> {
     FORMATS.iter().filter(|format| format.open.is_some() || format.name == "raw")
 }
@@ -223,7 +223,7 @@ pub(crate) fn known(name: &str) -> Result<&'static Format> {
     Format::by_name(name).ok_or_else(|| Error::request(format!("{name} is no known format")))
 }
 
-/// An image that is being opened, for what is said when it cannot be.
+/// An image that is being opened. It has what error messages need.
 struct Opening<'a> {
     path: &'a Path,
     mode: OpenMode,
@@ -241,7 +241,7 @@ impl Opening<'_> {
         InputImage { path: self.path.to_owned(), file, size, codec, format, image }
     }
 
-    /// Opens a file, and says how many bytes it has.
+    /// Opens a file. Returns it with its size in bytes.
     fn file(&self, path: &Path) -> Result<(Arc<dyn ReadAt>, u64)> {
         let shown = path.display();
         if path == OsStr::new("-") {
@@ -299,7 +299,7 @@ impl Opening<'_> {
     }
 }
 
-/// Returns true if the file is not a damaged image but something else: no format begins so, or it is an ELF file and no core.
+/// Returns true if the file is not a damaged image but something else: it begins like no format, or is an ELF file but not a core.
 pub(crate) fn is_no_image(error: &Error) -> bool {
     use std::error::Error as _;
     match error.source().and_then(|source| source.downcast_ref::<OpenError>()) {

@@ -1,5 +1,5 @@
-//! The analysis kit: the archive beside an image. It is written when the memory has been taken, so that reading files changes
-//! nothing of it.
+//! The analysis kit: the archive beside an image. It is written after the memory was copied, so that reading files does not
+//! change the memory.
 
 use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use memdump_sink::{Destination, OpenOptions, Sink, sha256};
 use crate::error::{Context, Error, Result};
 use crate::manifest::{FileRecord, Kit, KitFile};
 
-/// Files in it are read by their owner alone, as the archive itself.
+/// The mode of the files in the archive: only their owner may read them, like the archive itself.
 const MODE: u32 = 0o400;
 
-/// The archive, opened before anything is read. Dropping it leaves nothing.
+/// The archive, opened before anything is read. If it is dropped, no file remains.
 pub(crate) struct Archive {
     sink: Box<dyn Sink>,
     path: PathBuf,
@@ -40,7 +40,7 @@ impl Archive {
         Ok(Self { sink, path: path.to_owned() })
     }
 
-    /// Fills it. `time` is that of all files in it, in seconds since 1970; `image` is where the image went.
+    /// Writes the archive. `time` is the time of all files in it, in seconds since 1970. `image` is the destination of the image.
     pub(crate) fn write(
         self,
         items: impl Iterator<Item = KitItem>,

@@ -1,12 +1,12 @@
-//! Takes the memory of a Linux machine, its kernel or a process to an image, and converts images: what the command `memdump`
+//! Dumps the memory of a Linux machine, its kernel or a process to an image, and converts images: what the command `memdump`
 //! does, for programs.
 //!
 //! - A [`Target`] is memory to look into: a process, the machine, an image, any file.
-//! - A [`Job`] is an image that is written: [`JobOptions`] say which, [`Source`] is the memory, and the [`Report`] says what was
-//!   taken and what was not.
-//! - The [`manifest`] records how an image came to be, with hashes that prove that it has not changed since.
+//! - A [`Job`] writes one image. [`JobOptions`] describe the image, [`Source`] is the memory, and the [`Report`] lists what was
+//!   copied and what is missing.
+//! - The [`manifest`] records how an image was made, with hashes that prove that it has not changed since.
 //!
-//! A process to a core; it is paused only while its memory is copied:
+//! Dump a process to a core. The process is paused only while its memory is copied:
 //!
 //! ```
 //! use memdump_acquire::{Destination, JobOptions, Source, Unattended};
@@ -19,13 +19,13 @@
 //! let job = JobOptions::core(Destination::file(&path)).open()?;
 //! let mut capture = Process::find(pid)?.hold(Pause::Stop)?.capture(&Options::default())?;
 //! let report = job.run(Source::process(&mut capture), &mut Unattended)?.finish(&|| false)?;
-//! println!("{} bytes taken, {} holes", report.summary.bytes, report.missing.len());
+//! println!("{} bytes copied, {} holes", report.summary.bytes, report.missing.len());
 //! # child.kill()?; child.wait()?;
 //! # assert!(report.is_complete() && report.summary.bytes > 0);
 //! # Ok(()) }
 //! ```
 //!
-//! An image to another format:
+//! Convert an image to another format:
 //!
 //! ```
 //! use memdump_acquire::{Destination, InputImage, InputOptions, JobOptions, Source, Unattended};
@@ -44,9 +44,9 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Address spaces, the copy and the formats are in `memdump-image`; this machine and its processes in `memdump-live`; the places
-//! that images go to in `memdump-sink`; looking into memory in `memdump-inspect`. The command adds arguments, messages and exit
-//! statuses, and nothing else.
+//! Address spaces, the copy and the formats are in `memdump-image`, this machine and its processes in `memdump-live`,
+//! destinations in `memdump-sink`, and searching memory in `memdump-inspect`. The command only adds arguments, messages and exit
+//! statuses.
 
 #![forbid(unsafe_code)]
 

@@ -90,7 +90,7 @@ impl MachineSource {
     /// Opens the source and decides what is taken of it.
     ///
     /// # Errors
-    /// When no source can be used, or the image that was named holds another kind of memory ([`ErrorKind::WrongSpace`]).
+    /// If no source can be used, or the image that was named holds another kind of memory ([`ErrorKind::WrongSpace`]).
     pub fn open(options: &MachineOptions) -> Result<Self> {
         let space = if options.kernel { Space::Kernel } else { Space::Physical };
         let mut opened = match image(options)? {

@@ -1,4 +1,4 @@
-//! The map of what was taken: a line `0xSTART 0xEND` for each run of addresses, END exclusive, as memdump(8) writes it.
+//! The map of the copied memory: a line `0xSTART 0xEND` for each run of addresses, END exclusive, as memdump(8) writes it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -10,7 +10,7 @@ use memdump_image::Extent;
 
 use crate::error::{Context, Result};
 
-/// A map that is being written. Each line is written as its run ends, so that a run that is killed leaves the truth.
+/// A map that is being written. Each line is written when its run of addresses ends, so that the map is right even if the program is killed.
 #[derive(Default)]
 pub struct MapFile {
     file: Option<File>,
@@ -21,7 +21,7 @@ impl MapFile {
     /// Creates the map at `path`; `-` is standard error. Without a path nothing is written.
     ///
     /// # Errors
-    /// When the file cannot be created.
+    /// If the file cannot be created.
     pub fn create(path: Option<&Path>) -> Result<Self> {
         let file = match path {
             None => None,
@@ -43,10 +43,10 @@ impl MapFile {
         Ok(Self { file, open: None })
     }
 
-    /// Adds addresses that were taken. They come in ascending order.
+    /// Adds addresses that were copied. They must come in ascending order.
     ///
     /// # Errors
-    /// When a line cannot be written.
+    /// If a line cannot be written.
     pub fn extent(&mut self, extent: Extent) -> io::Result<()> {
         match self.open {
             Some(open) if open.end() == extent.start() => {
@@ -64,7 +64,7 @@ impl MapFile {
     /// Writes the last line.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn close(&mut self) -> io::Result<()> {
         match (&mut self.file, self.open.take()) {
             (Some(file), Some(extent)) => {

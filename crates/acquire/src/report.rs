@@ -1,4 +1,4 @@
-//! Holes as programs want them, in JSON.
+//! Holes in JSON, for programs.
 
 use memdump_image::Hole;
 use serde_json::{Value, json};

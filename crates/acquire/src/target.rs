@@ -149,7 +149,7 @@ impl Target {
     /// Opens the target of that name.
     ///
     /// # Errors
-    /// When it cannot be opened, or an option cannot mean anything for it ([`ErrorKind::OnlyForFiles`],
+    /// If it cannot be opened, or an option cannot mean anything for it ([`ErrorKind::OnlyForFiles`],
     /// [`ErrorKind::OnlyForProcesses`]).
     pub fn open(name: &TargetName, options: &TargetOptions) -> Result<Self> {
         let mut opened = match name {

@@ -32,7 +32,7 @@ impl Listing {
     /// Opens standard output.
     ///
     /// # Errors
-    /// An error if standard output is closed.
+    /// If standard output is closed.
     pub(crate) fn open() -> io::Result<Self> {
         let stdout = io::stdout();
         let file = File::from(stdout.as_fd().try_clone_to_owned()?);
@@ -46,7 +46,7 @@ impl Listing {
     /// Writes the rest of the text, and waits until the pager is closed.
     ///
     /// # Errors
-    /// An error if writing fails.
+    /// If writing fails.
     pub(crate) fn finish(self) -> io::Result<()> {
         match self.0 {
             Place::Plain(mut file) => file.flush(),

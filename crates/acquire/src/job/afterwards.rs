@@ -1,5 +1,5 @@
-//! The hashes of what is copied. They are taken on the way, or, of a process in a file, when it runs on: hashing takes longer
-//! than copying, and nothing that was paused waits for it.
+//! The hashes of an image. They are computed during the copy, or, for a process that is dumped to a file, after the process runs on:
+//! hashing takes longer than copying, and must not prolong the pause.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,23 +20,23 @@ use crate::manifest::{FileRecord, ImageFile, RegionHasher, RegionRecord, hash_re
 /// The format of an image that is a directory of files, in manifests.
 pub const SPLIT: &str = "split";
 
-/// More zeros that nobody touched than this are not hashed: some programs reserve terabytes, and a file of them is a gap.
+/// The largest number of unpopulated bytes that are hashed. Some programs reserve terabytes, which are a gap in the file.
 const MAX_ZEROS: u64 = 16 << 30;
 
 /// The hashes of a copy.
 pub(super) struct Afterwards {
-    /// The regions, without what is not taken of them where they are hashed afterwards.
+    /// The regions. If they are hashed afterwards, without the memory that is not copied.
     map: MemoryMap,
-    /// Bytes that were not read, by the starts of regions.
+    /// The number of bytes that were not read, by the start of the region.
     zeros: BTreeMap<u64, u64>,
-    /// Where the bytes are hashed as they are written.
+    /// The hasher, if the bytes are hashed as they are written.
     on_the_way: Option<RegionHasher>,
-    /// The files of a directory, in the order of their addresses.
+    /// The file names in a directory, in address order.
     names: Vec<String>,
 }
 
 impl Afterwards {
-    /// For what `plan` takes, to be written to `output`. `is_process` is true of a live one.
+    /// The hashes of a copy of `plan` to `output`. `is_process` is true for a live process.
     pub(super) fn new(plan: &Plan, output: &Output, is_process: bool) -> Self {
         let map = match is_process {
             true => plan.map.clip(&plan.extents().collect::<ExtentSet>()),
@@ -50,7 +50,7 @@ impl Afterwards {
         Self { map, zeros: BTreeMap::new(), on_the_way, names }
     }
 
-    /// A chunk of the copy.
+    /// Adds a chunk of the copy.
     pub(super) fn chunk(&mut self, chunk: &Chunk<'_>) {
         if let Some(hasher) = &mut self.on_the_way {
             hasher.chunk(chunk);
@@ -63,7 +63,7 @@ impl Afterwards {
         }
     }
 
-    /// The image and its regions. `sent` is what was hashed on the way.
+    /// The records of the image and its regions. `sent` is what was hashed during the copy.
     pub(super) fn finish(
         self,
         options: &JobOptions,
@@ -86,7 +86,7 @@ impl Afterwards {
         rest.of_core(options, destination, path, wants_stop)
     }
 
-    /// The core in a file, which is read again: once from front to back and once region by region, at the same time.
+    /// The records of a core in a file, which is read again: from front to back and region by region, at the same time.
     fn of_core(
         self,
         options: &JobOptions,
@@ -121,7 +121,7 @@ impl Afterwards {
         Ok((image_record(options, destination, size, sha256), regions))
     }
 
-    /// The files of a directory, and the regions, which have no hash beside the files'.
+    /// The records of the files in a directory, and of the regions, which have no hashes except those of the files.
     fn of_files(
         self,
         directory: &Path,
@@ -156,7 +156,7 @@ impl Afterwards {
     }
 }
 
-/// The record of an image that was hashed on the way. One that was written over here and there is read again.
+/// The record of an image that was hashed during the copy. If parts of the file were overwritten, it is read again.
 fn written_image(
     options: &JobOptions,
     destination: &Destination,
@@ -195,7 +195,7 @@ fn image_record(
     }
 }
 
-/// The message where the memory was taken, and a manifest cannot be made.
+/// The message for an image that is written but cannot be hashed.
 fn unhashed(path: &Path) -> String {
     format!("{} is whole, but has no manifest: it could not be hashed", path.display())
 }

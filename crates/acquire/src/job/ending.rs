@@ -8,7 +8,7 @@ use memdump_sink::Leftover;
 use crate::error::{Error, ErrorKind};
 use crate::human::Human;
 
-/// What is left of an image after an early end, for people.
+/// The remains of an image after an early end, in words.
 pub(super) fn remains(leftover: Leftover, kind: &str) -> String {
     match leftover {
         Leftover::Partial(path) => {

@@ -1,9 +1,9 @@
-//! The one job that takes memory to an image: a dump of the machine, a core of a process, a directory of its mappings, a
-//! conversion. They differ in what the job is filled with.
+//! The one job that copies memory to an image: a dump of the machine, a core of a process, a directory of its mappings, or a
+//! conversion. These differ only in their options and source.
 //!
-//! A job is opened first: the image, its manifest, its map and its kit. Every refusal comes then, before a process is paused or a
-//! byte is read. Then it [runs](Job::run), once, and says what it [did](Done). An early end unwinds by dropping: what is not
-//! committed never passes for whole.
+//! Opening a job opens all its files: the image, its manifest, its map and its kit. Everything that can be refused is refused
+//! then, before a process is paused or a byte is read. Then the job [runs](Job::run), once, and returns what was [done](Done). An
+//! early end cleans up by dropping the files. A file that was not committed never looks complete.
 
 mod afterwards;
 mod ending;
@@ -33,10 +33,10 @@ pub use source::Source;
 use watch::Watch;
 
 impl JobOptions {
-    /// Opens the image and all that is wanted beside it.
+    /// Opens the image and all files beside it.
     ///
     /// # Errors
-    /// When one of the files is there already, or cannot be created; then none is left.
+    /// If one of the files exists already, or cannot be created. No file is left then.
     pub fn open(self) -> Result<Job> {
         let map = MapFile::create(self.map.as_deref())?;
         let kit = self.kit.as_deref().map(|path| Archive::open(path, self.overwrite));
@@ -65,7 +65,7 @@ impl JobOptions {
     }
 }
 
-/// An image that is open and waits for memory. Dropping it leaves nothing that passes for an image.
+/// An image that is open and waits for memory. If it is dropped, no file remains that looks like a complete image.
 pub struct Job {
     options: JobOptions,
     map: MapFile,
@@ -75,11 +75,11 @@ pub struct Job {
 }
 
 impl Job {
-    /// Copies what `source` has, and commits the image.
+    /// Copies the memory of `source`, and commits the image.
     ///
     /// # Errors
-    /// When the source or the image fails as a whole, or the monitor stops it. The message says how much was taken and what is
-    /// left of it.
+    /// If the source or the image fails as a whole, or the monitor stops the job. The message says how much was copied and which
+    /// file is left.
     pub fn run(self, mut source: Source<'_>, monitor: &mut dyn Monitor) -> Result<Done> {
         let Self { options, map, kit, beside, mut output } = self;
         if kit.is_some() && source.kit.is_none() {
@@ -110,7 +110,7 @@ impl Job {
         let Watch { mut map, mut source, sampler, .. } = watch;
         let result = result.and_then(|()| map.close().map_err(CopyError::Observe));
         if let Err(error) = result {
-            // A process runs on before anybody is told.
+            // The process runs on before the error is reported.
             source.let_go();
             return Err(output.failed(error, &summary));
         }
@@ -140,40 +140,40 @@ impl Job {
 
 /// A job whose image is committed.
 ///
-/// Its manifest is not written yet where the memory is that of a process: hashing takes longer than copying, and no process that
-/// was paused waits for it. [`finish`](Self::finish) hashes what is left to hash, and writes it.
+/// If the memory is that of a process, the manifest is not written yet: hashing takes longer than copying, and must not prolong
+/// the pause. [`finish`](Self::finish) computes the remaining hashes, and writes the manifest.
 #[must_use = "the manifest is written by finish"]
 pub struct Done {
-    /// The account of the copy.
+    /// The report of the copy.
     pub report: Report,
     pending: Option<Pending>,
 }
 
-/// The account of a copy.
+/// The report of a copy.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Report {
     /// The counts of the copy.
     pub summary: Summary,
-    /// Memory that is not in the image: known before, met while reading, changed meanwhile.
+    /// The memory that is not in the image: known before the copy, found while reading, or changed during the copy.
     pub missing: Vec<Hole>,
-    /// How much had changed when a part was read again, where that was asked for.
+    /// The result of reading a sample of pages again, if that was asked for.
     pub second_look: Option<SecondLook>,
-    /// The content of the analysis kit, where one was asked for.
+    /// The content of the analysis kit, if one was asked for.
     pub kit: Option<manifest::Kit>,
-    /// What the sink said of the image.
+    /// The receipt of the sink for the image.
     pub receipt: Receipt,
 }
 
 impl Report {
-    /// Returns true if nothing is missing that any source could have given.
+    /// Returns true if nothing is missing that any source could have provided.
     pub fn is_complete(&self) -> bool {
         self.missing.iter().all(|hole| hole.cause.is_inherent())
             && self.summary.holes.by_cause().all(|(cause, _)| cause.is_inherent())
     }
 }
 
-/// A manifest that is still to be written.
+/// A manifest that is not written yet.
 struct Pending {
     beside: Beside,
     hashes: Afterwards,
@@ -186,11 +186,11 @@ struct Pending {
 }
 
 impl Done {
-    /// Writes the manifest, where one is wanted, and gives the account.
+    /// Writes the manifest, if one was asked for, and returns the report.
     ///
     /// # Errors
-    /// When the image cannot be read again to hash it, `wants_stop` returns true meanwhile, or the manifest cannot be written. The
-    /// image is whole all the same.
+    /// If the image cannot be read again to hash it, `wants_stop` returns true, or the manifest cannot be written. The image is
+    /// complete in any case.
     pub fn finish(self, wants_stop: &(dyn Fn() -> bool + Sync)) -> Result<Report> {
         let Self { report, pending } = self;
         let Some(Pending { beside, hashes, is_cut, origin, times, kit, options }) = pending else {

@@ -1,14 +1,14 @@
 //! Whoever watches a job: progress, and the wish to stop.
 
-/// Is told how far a job is, and may end it.
+/// An observer of a job's progress, which may also stop the job.
 pub trait Monitor: Sync {
-    /// Is told how many bytes there will be.
+    /// Called once before the copy, with the number of bytes to copy.
     fn begins(&mut self, _total: u64) {}
 
-    /// Is told that so many bytes more are done, holes too.
+    /// Called when `bytes` more bytes are done. Holes count too.
     fn advance(&mut self, _bytes: u64) {}
 
-    /// Is told that the copy is over.
+    /// Called when the copy is over.
     fn ends(&mut self) {}
 
     /// Returns true if the job is to stop now.

@@ -12,12 +12,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::human::Human;
 use crate::manifest::ManifestOptions;
 
-/// The most threads that read when nothing else is said: more gain nothing with any known source.
+/// The largest default number of reader threads. More gain nothing with any known source.
 const MAX_DEFAULT_READERS: usize = 4;
-/// The most that headers and notes of a core take beside the memory, in bytes.
+/// The largest size of a core's headers and notes, in bytes.
 const CORE_MARGIN: u64 = 16 << 20;
 
-/// The image that is wanted, before anything is opened.
+/// The description of an image to write, before anything is opened.
 #[derive(Clone, Debug)]
 pub struct JobOptions {
     pub(super) format: &'static Format,
@@ -29,7 +29,7 @@ pub struct JobOptions {
     pub(super) map: Option<PathBuf>,
     pub(super) kit: Option<PathBuf>,
     pub(super) second_look: Option<f64>,
-    /// True if what goes to a file is hashed when the process runs on.
+    /// True if a file is hashed only after the process runs on.
     pub(super) hashes_afterwards: bool,
 }
 
@@ -43,7 +43,7 @@ pub(super) enum ImagePlace {
 }
 
 impl JobOptions {
-    /// An image of `format` at `destination`, read by as many threads as the format and this machine have use for.
+    /// An image of `format` at `destination`, with the [default number of readers](default_readers).
     pub fn new(format: &'static Format, destination: Destination) -> Self {
         Self {
             format,
@@ -64,8 +64,8 @@ impl JobOptions {
         Self { hashes_afterwards: true, ..Self::new(&memdump_image::format::CORE, destination) }
     }
 
-    /// A file for each mapping of process `pid`, `PID_mem_START.bin` with START in hexadecimal, and `PID_maps`, in a directory
-    /// that is there already.
+    /// A file for each mapping of process `pid`, `PID_mem_START.bin` with START in hexadecimal, and `PID_maps`. The directory must
+    /// exist.
     pub fn split(directory: impl Into<PathBuf>, pid: u32) -> Self {
         let path = directory.into();
         let mut options = Self::core(Destination::file(path.clone()));
@@ -88,7 +88,7 @@ impl JobOptions {
         self
     }
 
-    /// The number of threads that read, and compress where the format does.
+    /// The number of threads that read. They also compress, if the format does.
     #[must_use]
     pub fn readers(mut self, readers: Option<usize>) -> Self {
         self.copy.readers = readers.unwrap_or(self.copy.readers);
@@ -102,42 +102,42 @@ impl JobOptions {
         self
     }
 
-    /// Takes this many bytes of memory from the front, and no more.
+    /// Copies only the first `bytes` bytes of memory.
     #[must_use]
     pub fn limit(mut self, bytes: Option<u64>) -> Self {
         self.copy.limit = bytes;
         self
     }
 
-    /// Leaves out pages that hold nothing but zeros, if true and the format gains by it: they become holes.
+    /// Leaves out pages of zeros, if true and the format does not store them compactly anyway. They become holes.
     #[must_use]
     pub fn no_zeros(mut self, no_zeros: bool) -> Self {
         self.copy.no_zeros = no_zeros && !self.format.elides_zeros;
         self
     }
 
-    /// The manifest of the image; none when not given.
+    /// The manifest of the image. There is none by default.
     #[must_use]
     pub fn manifest(mut self, manifest: ManifestOptions) -> Self {
         self.manifest = manifest;
         self
     }
 
-    /// A file for the [map](MapFile) of what was taken; `-` is standard error.
+    /// A file for the [map](MapFile) of the copied memory. `-` is standard error.
     #[must_use]
     pub fn map(mut self, path: Option<PathBuf>) -> Self {
         self.map = path;
         self
     }
 
-    /// An archive of what symbols can be made from later; only of a running machine.
+    /// An archive of everything that is needed to build symbols later. Only a running machine has one.
     #[must_use]
     pub fn kit(mut self, path: Option<PathBuf>) -> Self {
         self.kit = path;
         self
     }
 
-    /// Reads about so many of a hundred pages again at the end, to see how many changed meanwhile.
+    /// Reads about `percent` % of the pages again at the end, to count how many changed during the copy.
     #[must_use]
     pub fn second_look(mut self, percent: Option<f64>) -> Self {
         self.second_look = percent;
@@ -156,12 +156,12 @@ impl JobOptions {
         Err(Error::new(ErrorKind::WrongFormat, message))
     }
 
-    /// Decides what of `source` an image like this has, before anything is opened: what is known to be missing becomes a gap
-    /// where the format has gaps, and a limit cuts off what lies behind it.
+    /// Fits the plan of `source` to this image, before anything is opened. Memory that is known to be missing becomes a gap if the
+    /// format has gaps, and memory after the limit is cut off.
     pub fn fit(&self, source: &mut Source<'_>) {
         source.plan = source.take_plan().fitted(source.space, self.format.hole_encoding);
-        // What follows a hole takes its place where holes are left out, so the limit is counted while copying. Elsewhere headers
-        // say beforehand what will come.
+        // If holes are left out, the memory after a hole moves into its place, so the limit is counted while copying. Other formats
+        // have headers that list the content beforehand.
         if let Some(limit) = self.copy.limit
             && self.format.hole_encoding != HoleEncoding::LeftOut
         {
@@ -169,7 +169,7 @@ impl JobOptions {
         }
     }
 
-    /// Refuses a place with less room than the image of `source` takes, as far as both are known before the copy. The source is
+    /// Refuses a place with less room than the image of `source` needs, if both are known before the copy. The source is
     /// [fitted](Self::fit) first.
     ///
     /// # Errors
@@ -178,7 +178,7 @@ impl JobOptions {
         self.fit(source);
         let plan = &source.plan;
         let taken = self.expected(plan);
-        // How much an exclusion leaves to take turns out only while it is taken.
+        // The size of a dump with exclusions is known only at the end.
         if self.format.compresses || plan.is_thinned {
             return Ok(());
         }
@@ -190,7 +190,7 @@ impl JobOptions {
         self.refuse_less_room_than(needed, "image")
     }
 
-    /// Returns true if it is known how much room the place has, and how much an image takes.
+    /// Returns true if both the room at the place and the size of an image are known.
     pub fn knows_room(&self) -> bool {
         match &self.place {
             ImagePlace::One(destination) => self.codec.is_none() && destination.room().is_some(),
@@ -198,8 +198,8 @@ impl JobOptions {
         }
     }
 
-    /// Refuses a place with less room than the core of a process takes. `to_read` are the bytes of `plan` that it has in memory
-    /// or on swap; what it never touched takes no room.
+    /// Refuses a place with less room than the core of a process needs. `to_read` is the number of bytes of `plan` that are in
+    /// memory or on swap. Unpopulated memory takes no room.
     ///
     /// # Errors
     /// [`ErrorKind::NoRoom`].
@@ -211,7 +211,7 @@ impl JobOptions {
         self.refuse_less_room_than(needed, "core")
     }
 
-    /// The number of bytes that a copy deals with at most.
+    /// The largest number of bytes that a copy can have.
     pub(super) fn expected(&self, plan: &Plan) -> u64 {
         plan.total().min(self.copy.limit.unwrap_or(u64::MAX))
     }
@@ -232,7 +232,7 @@ impl JobOptions {
     }
 }
 
-/// The number of threads that read when nothing else is said, for a writer of `format`.
+/// The default number of reader threads, for a writer of `format`.
 pub fn default_readers(format: Option<&Format>) -> usize {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     match format.is_some_and(|format| format.compresses) {

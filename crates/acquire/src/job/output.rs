@@ -13,7 +13,7 @@ use super::split::Split;
 use crate::error::{Context, Error, Result};
 use crate::manifest::Beside;
 
-/// An image on its way.
+/// An image that is being written.
 pub(super) enum Output {
     One {
         destination: Destination,
@@ -27,7 +27,7 @@ pub(super) enum Output {
 }
 
 impl Output {
-    /// Opens the image, then what is beside it, and lays the layers that are wanted over the sink.
+    /// Opens the image and then the files beside it, and puts the layers over the sink.
     pub(super) fn open(
         options: &JobOptions,
         destination: &Destination,
@@ -48,7 +48,7 @@ impl Output {
         Ok((Self::One { destination: destination.clone(), sink, is_hashed, kind }, beside))
     }
 
-    /// A writer of the format into it.
+    /// A writer of the format, which writes to the sink.
     pub(super) fn writer<'a>(&'a mut self, format: &Format) -> Box<dyn ImageWriter + 'a> {
         match self {
             Self::One { sink, .. } => (format.writer)(&mut **sink),
@@ -72,7 +72,7 @@ impl Output {
         }
     }
 
-    /// Makes the image what it was asked to be. The last bytes of a compressed one are written here.
+    /// Commits the image. The last bytes of a compressed image are written here.
     pub(super) fn commit(self, summary: &Summary) -> Result<Receipt> {
         let place = self.place();
         let (sink, kind) = match self {
@@ -89,7 +89,7 @@ impl Output {
         })
     }
 
-    /// Ends without success; the error says what is left.
+    /// Ends without success. The error says which file is left.
     pub(super) fn failed(self, error: CopyError, summary: &Summary) -> Error {
         let place = self.place();
         let remains = match self {

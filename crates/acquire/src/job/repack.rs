@@ -1,4 +1,4 @@
-//! The same image with another compression, or none: not a byte of it changes.
+//! The same image with another compression, or none. Its uncompressed bytes do not change.
 
 use memdump_image::{Summary, is_zero};
 
@@ -6,14 +6,14 @@ use super::{Job, Monitor, Report};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::input::InputImage;
 
-/// Bytes that are passed on at a time.
+/// The number of bytes that are copied at a time.
 const PIECE_LEN: usize = 1 << 20;
 
 impl Job {
-    /// Passes the bytes of `image`'s file on as they are. The job is one of the same format.
+    /// Copies the uncompressed bytes of `image`'s file as they are. The job must have the same format.
     ///
     /// # Errors
-    /// When the image cannot be read ([`ErrorKind::DamagedImage`]) or the new one cannot be written, or the monitor stops it.
+    /// If the image cannot be read ([`ErrorKind::DamagedImage`]) or the new one cannot be written, or the monitor stops it.
     pub fn repack(self, image: &InputImage, monitor: &mut dyn Monitor) -> Result<Report> {
         let Self { mut output, .. } = self;
         let passed = {

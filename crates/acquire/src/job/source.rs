@@ -15,7 +15,7 @@ pub struct Source<'a> {
     pub(super) space: &'a dyn AddressSpace,
     pub(super) plan: Plan,
     name: String,
-    /// Memory that is known not to be taken.
+    /// The memory that is known to be left out.
     pub(super) omitted: Vec<Hole>,
     recheck: Option<&'a Recheck>,
     pub(super) kit: Option<&'a Kit>,
@@ -83,7 +83,7 @@ impl<'a> Source<'a> {
         std::mem::replace(&mut self.plan, nothing)
     }
 
-    /// The number of bytes that the plan takes, zeros that are known as such included.
+    /// The number of bytes in the plan, including known zeros.
     pub fn total(&self) -> u64 {
         self.plan.total()
     }
@@ -96,19 +96,19 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// All that had to be copied before the rest has been.
+    /// Called when everything that must be copied first has been copied.
     pub(super) fn first_taken(&mut self) -> Result<(), ProcessError> {
         self.process.as_mut().map_or(Ok(()), |process| process.release.first_taken())
     }
 
-    /// All has been copied. Gives the record that a core keeps of it.
+    /// Called when everything has been copied. Returns the record that a core keeps of the copy.
     pub(super) fn all_taken(&mut self, summary: &Summary) -> Result<String, ProcessError> {
         let Some(process) = &mut self.process else { return Ok(String::new()) };
         process.release.all_taken()?;
         Ok(core_record(summary, &process.release, &self.omitted))
     }
 
-    /// Lets a process run on when its copy ended early. What that fails with is no news beside the failure of the copy.
+    /// Lets a process run on when its copy ended early. A failure of that is not reported, because the failure of the copy is.
     pub(super) fn let_go(&mut self) {
         if let Some(process) = &mut self.process {
             let _ = process.release.all_taken();
@@ -120,7 +120,7 @@ impl<'a> Source<'a> {
         Ok(self.recheck.map_or(Ok(Vec::new()), |recheck| recheck())?)
     }
 
-    /// Whose memory it is, for the manifest.
+    /// The origin of the memory, for the manifest.
     pub(super) fn origin(&self, plan: &Plan) -> Origin {
         Origin {
             source: self.name.clone(),
@@ -136,7 +136,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The record that a core keeps of how it was made; of very many holes, the first.
+/// The record that a core keeps of how it was made. If there are too many holes, it lists the first ones.
 fn core_record(summary: &Summary, release: &Release<'_>, omitted: &[Hole]) -> String {
     let mut missing = omitted.to_vec();
     missing.extend(summary.holes.listed());

@@ -1,5 +1,5 @@
-//! One process to a file for each mapping: `PID_mem_START.bin`, START in hexadecimal as in the maps,
-//! and `PID_maps`. Position in a file is address less START; zeros stand where nothing could be read.
+//! A directory with a file for each mapping of a process: `PID_mem_START.bin`, START in hexadecimal as in the maps,
+//! and `PID_maps`. The offset in a file is the address minus START. Memory that cannot be read is filled with zeros.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub(super) struct Split {
 }
 
 impl Split {
-    /// Opens the file of the maps; that of a mapping is opened in its turn.
+    /// Opens the file of the maps. The file of a mapping is opened when its turn comes.
     pub(super) fn open(directory: &Path, pid: u32, overwrite: bool) -> Result<Self> {
         let how = OpenOptions::new().overwrite(overwrite);
         let maps = Destination::file(directory.join(maps_name(pid))).open(&how)?;
@@ -44,7 +44,7 @@ impl Split {
         names
     }
 
-    /// Commits the maps; each other file was committed when it was whole.
+    /// Commits the maps. Each other file was committed when it was complete.
     pub(super) fn commit(self) -> Result<Receipt> {
         let mut receipt = self.maps.commit()?;
         receipt.written = Some(self.written);

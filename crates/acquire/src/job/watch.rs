@@ -1,4 +1,4 @@
-//! What happens while memory is copied: progress, the map, hashes, and the moments at which a process may run on.
+//! The observer of a copy: progress, the map, the hashes, and the moments at which a process may run on.
 
 use std::io;
 
@@ -14,9 +14,9 @@ use crate::map_file::MapFile;
 pub(super) struct Watch<'a, 's> {
     pub(super) monitor: &'a mut dyn Monitor,
     pub(super) map: MapFile,
-    /// Where a manifest is wanted.
+    /// The hashes, if there is a manifest.
     pub(super) hashes: Option<&'a mut Afterwards>,
-    /// Where a second look is wanted.
+    /// The sample of pages, if they are to be read again.
     pub(super) sampler: Option<Sampler>,
     pub(super) source: Source<'s>,
 }

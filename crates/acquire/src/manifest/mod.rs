@@ -269,7 +269,7 @@ impl Manifest {
     /// Reads a manifest.
     ///
     /// # Errors
-    /// An error if the text is not a manifest, or has another version.
+    /// If the text is not a manifest, or has another version.
     pub fn parse(text: &[u8]) -> Result<Self, String> {
         let manifest: Self = serde_json::from_slice(text).map_err(|error| error.to_string())?;
         match manifest.manifest {
