@@ -145,26 +145,32 @@ impl Report<'_> {
     }
 
     fn text(&self) -> String {
-        let Subject { file, name, map, facts, page_size, problems, .. } = self.subject;
         let mut text = String::new();
-        let mut line = |key: &str, value: String| {
-            let _ = writeln!(text, "{key:<12} {value}");
-        };
+        self.origin(&mut text);
+        self.content(&mut text);
+        self.damage(&mut text);
+        self.regions(&mut text);
+        text
+    }
+
+    /// The format, and the machine or process that the memory is of.
+    fn origin(&self, text: &mut String) {
+        let Subject { file, name, map, facts, page_size, .. } = self.subject;
         match file {
             Some(InputImage { format, codec, .. }) => {
                 let packed = codec
                     .map_or(String::new(), |codec| format!(", compressed with {}", codec.name));
-                line("format", format!("{}{packed}", format.name));
-                line("opened by", format.opened_by.to_owned());
+                line(text, "format", format!("{}{packed}", format.name));
+                line(text, "opened by", format.opened_by);
             }
-            None => line("live", name.clone()),
+            None => line(text, "live", name),
         }
-        line("memory of", map.space().to_string());
+        line(text, "memory of", map.space());
         if let Some(process) = &facts.process {
             let name = String::from_utf8_lossy(&process.name);
             let (pid, threads) = (process.pid, self.threads());
             let plural = if threads == 1 { "" } else { "s" };
-            line("process", format!("{pid} ({name}), {threads} thread{plural}"));
+            line(text, "process", format!("{pid} ({name}), {threads} thread{plural}"));
         }
         for (key, value) in [
             ("host", facts.host.as_deref()),
@@ -172,50 +178,57 @@ impl Report<'_> {
             ("version", facts.version.as_deref()),
             ("machine", facts.machine()),
         ] {
-            if let Some(value) = value {
-                line(key, value.to_owned());
-            }
+            value.into_iter().for_each(|value| line(text, key, value));
         }
         let date = |seconds: i64| jiff::Timestamp::from_second(seconds).ok();
         let taken = facts.taken.and_then(|taken| date(i64::try_from(taken.as_secs()).ok()?));
-        if let Some(taken) = taken {
-            line("taken", taken.to_string());
-        }
-        line("page size", Human(*page_size).to_string());
+        taken.into_iter().for_each(|taken| line(text, "taken", taken));
+        line(text, "page size", Human(*page_size));
         // In the kernel's own dump, seconds since 1970 (`crash_save_vmcoreinfo` in `kernel/vmcore_info.c`).
         let crashed = facts.vmcoreinfo.as_ref().and_then(|info| info.get("CRASHTIME"));
-        if let Some(crashed) = crashed.and_then(|seconds| date(seconds.parse().ok()?)) {
-            line("crashed", crashed.to_string());
-        }
+        let crashed = crashed.and_then(|seconds| date(seconds.parse().ok()?));
+        crashed.into_iter().for_each(|crashed| line(text, "crashed", crashed));
+    }
+
+    /// The amount of memory, and what is known to be missing or wrong.
+    fn content(&self, text: &mut String) {
+        let Subject { file, problems, .. } = self.subject;
         match file {
             Some(InputImage { size, .. }) => {
-                line("file", Human(*size).to_string());
+                line(text, "file", Human(*size));
                 let ratio = self.present() as f64 / (*size).max(1) as f64;
-                line("memory", format!("{}, {ratio:.2} times the file", Human(self.present())));
+                let present = Human(self.present());
+                line(text, "memory", format!("{present}, {ratio:.2} times the file"));
             }
-            None => line("memory", Human(self.present()).to_string()),
+            None => line(text, "memory", Human(self.present())),
         }
         for (cause, bytes) in &self.holes {
-            line("not in it", format!("{}: {cause}", Human(*bytes)));
+            line(text, "not in it", format!("{}: {cause}", Human(*bytes)));
         }
         for problem in problems {
-            line(if file.is_some() { "problem" } else { "note" }, problem.clone());
+            line(text, if file.is_some() { "problem" } else { "note" }, problem);
         }
-        match &self.scanned {
-            Some(Scanned { zero, damage }) => {
-                line("zero pages", Human(*zero).to_string());
-                for hole in damage {
-                    let len = Human(hole.extent.len());
-                    line("damaged", format!("{len} at {}: {}", hole.extent, hole.cause));
-                }
-                if damage.is_empty() {
-                    line("damaged", "nothing: all of it was read".into());
-                }
-            }
-            None => line("damage", "not looked for (--scan reads all of it)".into()),
+    }
+
+    /// What reading all of it has shown.
+    fn damage(&self, text: &mut String) {
+        let Some(Scanned { zero, damage }) = &self.scanned else {
+            return line(text, "damage", "not looked for (--scan reads all of it)");
+        };
+        line(text, "zero pages", Human(*zero));
+        for hole in damage {
+            let len = Human(hole.extent.len());
+            line(text, "damaged", format!("{len} at {}: {}", hole.extent, hole.cause));
         }
-        let regions = map.regions();
-        line("regions", regions.len().to_string());
+        if damage.is_empty() {
+            line(text, "damaged", "nothing: all of it was read");
+        }
+    }
+
+    /// The regions, of very many the first.
+    fn regions(&self, text: &mut String) {
+        let regions = self.subject.map.regions();
+        line(text, "regions", regions.len());
         for region in regions.iter().take(SHOWN_REGIONS) {
             let len = Human(region.extent.len()).to_string();
             let kind = region.kind.name();
@@ -231,8 +244,12 @@ impl Report<'_> {
             let _ =
                 writeln!(text, "  and {} more (--json lists them)", regions.len() - SHOWN_REGIONS);
         }
-        text
     }
+}
+
+/// Adds a line of a key and its value. Writing to a string cannot fail.
+fn line(text: &mut String, key: &str, value: impl std::fmt::Display) {
+    let _ = writeln!(text, "{key:<12} {value}");
 }
 
 /// `NT_PRSTATUS` (`include/uapi/linux/elf.h`).
