@@ -66,7 +66,7 @@
 //!
 //! # Where to go next
 //!
-//! - [`format`] opens images and lists the formats; [`codec`] is compression of whole files; [`elf`] reads ELF headers and notes.
+//! - [`format`](mod@format) opens images and lists the formats; [`codec`] is compression of whole files; [`elf`] reads ELF headers and notes.
 //! - [`Plan`] says what is copied, [`CopyOptions`] how, and [`Summary`] what came of it, holes with their [`Cause`] included.
 //! - [`View`] and [`blocks`] are for programs that look at memory without copying it, and [`PageTables`] translates addresses.
 //! - `memdump-live` reads the memory of the machine that it runs on, `memdump-sink` writes files, `memdump-inspect` searches memory,

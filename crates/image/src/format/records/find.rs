@@ -32,7 +32,7 @@ pub(super) struct FoundRecords {
     pub(super) parts: Vec<(Extent, usize)>,
 }
 
-/// Finds the records. Where one is not sound the next sound one is looked for.
+/// Finds the records. Where one is not valid the next valid one is looked for.
 pub(super) fn find(
     file: &Arc<dyn ReadAt>,
     problems: &mut Problems,

@@ -1,4 +1,4 @@
-//! Looks for the next sound record where one was expected and is not.
+//! Looks for the next valid record where one was expected and is not.
 //!
 //! Memory can hold what looks like a record: a machine has files open. So more is asked of one that is found than of one
 //! that stands where it should.

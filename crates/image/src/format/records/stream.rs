@@ -43,9 +43,9 @@ pub(super) struct FrameChunk {
 pub(super) struct Chunks {
     /// Ascending.
     pub(super) chunks: Vec<FrameChunk>,
-    /// One beyond the last byte of the last sound chunk.
+    /// One beyond the last byte of the last valid chunk.
     pub(super) end: u64,
-    /// Bytes of memory in the sound chunks.
+    /// Bytes of memory in the valid chunks.
     pub(super) held: u64,
     /// The reason that this is not all of the record.
     pub(super) problem: Option<FormatError>,
@@ -53,7 +53,7 @@ pub(super) struct Chunks {
     pub(super) is_cut: bool,
 }
 
-/// The chunks of the stream at `offset`, up to the first that is not sound.
+/// The chunks of the stream at `offset`, up to the first that is not valid.
 pub(super) fn chunks(file: &dyn ReadAt, offset: u64, extent: Extent, size: Option<u64>) -> Chunks {
     first_chunks(file, offset, extent, size, usize::MAX)
 }
