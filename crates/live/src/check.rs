@@ -10,7 +10,7 @@ use crate::physical::SOURCES;
 use crate::proc::status::{Capability, Lockdown};
 use crate::refusal::Reason;
 
-/// What the preflight found.
+/// The findings of the preflight.
 #[derive(Clone, Debug, Serialize)]
 pub struct Preflight {
     /// `uname -n`.
@@ -19,15 +19,15 @@ pub struct Preflight {
     pub release: Option<String>,
     /// `uname -m`.
     pub machine: Option<String>,
-    /// In bytes.
+    /// The page size, in bytes.
     pub page_size: u64,
     /// `none`, `integrity` or `confidentiality`; none when securityfs is not mounted.
     pub lockdown: Option<&'static str>,
-    /// Whether CAP_SYS_RAWIO is held, which opening memory needs.
+    /// True if CAP_SYS_RAWIO is held, which opening memory needs.
     pub cap_sys_rawio: Option<bool>,
-    /// Whether CAP_SYS_ADMIN is held, without which `/proc/iomem` shows zeros.
+    /// True if CAP_SYS_ADMIN is held, without which `/proc/iomem` shows zeros.
     pub cap_sys_admin: Option<bool>,
-    /// Whether a hypervisor protects this guest's memory from itself.
+    /// True if a hypervisor protects this guest's memory from itself.
     pub confidential_guest: bool,
     /// The rows of [`SOURCES`](crate::SOURCES), in their order.
     pub sources: Vec<PreflightSource>,
@@ -37,7 +37,7 @@ pub struct Preflight {
     pub ranges: Vec<PreflightRange>,
     /// RAM that would not be taken.
     pub omitted: Vec<PreflightRange>,
-    /// Where the machine's accounts of its RAM differ, and what else should be known.
+    /// The differences between the machine's accounts of its RAM, and other notes.
     pub notes: Vec<String>,
 }
 
@@ -46,22 +46,22 @@ pub struct Preflight {
 pub struct PreflightSource {
     /// Its name, by which a user chooses it.
     pub name: &'static str,
-    /// Where it is.
+    /// Its path.
     pub path: &'static str,
-    /// Whether it can be opened and its map makes sense.
+    /// True if it can be opened and its map is valid.
     pub usable: bool,
     /// Bytes of RAM that it offers.
     pub ram: Option<u64>,
-    /// Why it cannot be used.
+    /// The reason why it cannot be used.
     pub reason: Option<String>,
     /// The reason as a type, from which a program can say what helps.
     #[serde(skip)]
     pub refusal: Option<Reason>,
-    /// What to do about it.
+    /// The remedy, in plain words.
     pub remedy: Option<&'static str>,
-    /// Whether it can give the kernel's virtual memory.
+    /// True if it can give the kernel's virtual memory.
     pub kernel: bool,
-    /// Whether only reading can tell that it works: STRICT_DEVMEM lets `/dev/mem` be opened.
+    /// True if only reading can tell that it works: STRICT_DEVMEM lets `/dev/mem` be opened.
     pub untried: bool,
 }
 
@@ -72,13 +72,13 @@ pub struct PreflightRange {
     pub start: u64,
     /// The first address beyond.
     pub end: u64,
-    /// What it is, or why it is left out.
+    /// The kind of memory, or the reason why it is left out.
     pub kind: String,
 }
 
 /// Looks at every source without reading memory through it.
 ///
-/// Whether STRICT_DEVMEM guards `/dev/mem` can only be found out by reading; a dump tries that.
+/// Only reading can find out if STRICT_DEVMEM guards `/dev/mem`; a dump tries that.
 pub fn preflight() -> Preflight {
     let machine = Machine::here();
     let facts = machine.facts();

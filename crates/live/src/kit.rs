@@ -1,4 +1,4 @@
-//! The analysis kit: what is wanted beside an image so that symbols for it can be made later, on another machine.
+//! The analysis kit: the files that are wanted beside an image so that symbols for it can be made later, on another machine.
 //!
 //! Only reads, one file at a time, each bounded and all of them together as well. What cannot be had is told, and is never a
 //! failure. Not how the files are put into an archive.
@@ -15,13 +15,13 @@ use crate::machine::Machine;
 
 /// `kallsyms` of a kernel with very many modules has some 20 MiB.
 const MAX_SYMBOLS_LEN: usize = 256 << 20;
-/// Of all files together.
+/// The most bytes of all files together.
 const MAX_TOTAL_LEN: usize = 1 << 30;
 
-/// What is said of a file without addresses.
+/// The note on a file without addresses.
 const NO_ADDRESSES: &str = "its addresses are zeros: the kernel hides them (kptr_restrict, or no CAP_SYSLOG or CAP_SYS_ADMIN)";
 
-/// Where the files of a kit come from: the machine whose memory is taken.
+/// The source of a kit's files: the machine whose memory is taken.
 #[derive(Debug)]
 pub struct Kit {
     machine: Machine,
@@ -36,7 +36,7 @@ pub struct KitItem {
     pub name: String,
     /// Its bytes, at most 256 MiB; or why it is not there.
     pub content: Result<Vec<u8>, String>,
-    /// What its reader should know.
+    /// A note for its reader.
     pub note: Option<&'static str>,
 }
 
@@ -118,12 +118,12 @@ impl Kit {
         self.machine.sys.join(name)
     }
 
-    /// A file of the distribution: in the folder that `/proc` is in.
+    /// A file of the distribution: in the directory that `/proc` is in.
     fn root(&self, name: &str) -> PathBuf {
         self.machine.proc.join("..").join(name)
     }
 
-    /// What the kernel was built with: from itself, or where distributions put it.
+    /// The kernel's build configuration: from itself, or from where distributions put it.
     fn config(&self) -> KitItem {
         let own = self.proc("config.gz", MAX_LEN);
         // It becomes a part of paths.
@@ -167,7 +167,7 @@ fn last_word(line: &str) -> Option<&str> {
     line.split_whitespace().next_back().and_then(|word| word.strip_prefix("0x"))
 }
 
-/// Where a module lies: `name size users dependents state 0xADDRESS`, and flags where it taints.
+/// The address of a module: `name size users dependents state 0xADDRESS`, and flags where it taints.
 fn load_address(line: &str) -> Option<&str> {
     line.split_whitespace().nth(5).and_then(|word| word.strip_prefix("0x"))
 }

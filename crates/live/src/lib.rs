@@ -29,7 +29,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Where to go next:
+//! # Next
 //!
 //! - [`open`] and [`MemoryRequest`]: physical and kernel memory. [`preflight`] says what would work, and reads no memory.
 //! - [`process::Process`]: a process, which [`hold`](process::Process::hold) pauses and

@@ -1,4 +1,4 @@
-//! Where this machine shows itself, and what it says of itself.
+//! The directories in which this machine shows itself, and the facts that are there.
 
 use std::fs;
 use std::io;
@@ -12,7 +12,7 @@ use crate::proc::iomem::{self, IomemError, Resource};
 use crate::proc::status::{self, Capability, Lockdown};
 use crate::refusal::Reason;
 
-/// The folders that a machine shows itself in.
+/// The directories that a machine shows itself in.
 #[derive(Clone, Debug)]
 pub(crate) struct Machine {
     /// `/proc`, or another mount of it.
@@ -50,7 +50,7 @@ impl Machine {
         self.read(self.sys.join(name))
     }
 
-    /// What `/proc/iomem` says; none when there is no such file or it may not be read.
+    /// The resources in `/proc/iomem`; none when there is no such file or it may not be read.
     pub(crate) fn iomem(&self) -> Option<Result<Vec<Resource>, IomemError>> {
         Some(iomem::parse(&self.proc_text("iomem")?))
     }
@@ -72,17 +72,17 @@ impl Machine {
         Some(ram.collect())
     }
 
-    /// How far the kernel is locked down; none when securityfs is not mounted.
+    /// The kernel's level of lockdown; none when securityfs is not mounted.
     pub(crate) fn lockdown(&self) -> Option<Lockdown> {
         Lockdown::parse(&self.sys_text("kernel/security/lockdown")?)
     }
 
-    /// Whether we hold a capability.
+    /// Returns true if we hold a capability; none when that is not known.
     pub(crate) fn has(&self, capability: Capability) -> Option<bool> {
         status::has_capability(&fs::read_to_string("/proc/self/status").ok()?, capability)
     }
 
-    /// Whether a hypervisor protects this guest's memory from itself, where a wrong access can kill
+    /// Returns true if a hypervisor protects this guest's memory from itself, where a wrong access can kill
     /// it (SEV, TDX).
     pub(crate) fn is_confidential_guest(&self) -> bool {
         let flags = self.proc_text("cpuinfo").unwrap_or_default();
@@ -92,7 +92,7 @@ impl Machine {
         flagged || Path::new("/dev/sev-guest").exists() || Path::new("/dev/tdx_guest").exists()
     }
 
-    /// Why `path` could not be opened.
+    /// The reason why `path` could not be opened.
     pub(crate) fn refusal_of_open(&self, path: &Path, error: &io::Error) -> Reason {
         match Errno::from_io_error(error) {
             Some(Errno::NOENT | Errno::NXIO | Errno::NODEV) => Reason::Missing,
@@ -108,7 +108,7 @@ impl Machine {
         }
     }
 
-    /// What every image should carry.
+    /// The facts that every image should carry.
     pub(crate) fn facts(&self) -> Facts {
         let uname = rustix::system::uname();
         let text = |value: &std::ffi::CStr| value.to_str().ok().map(str::to_owned);
@@ -139,13 +139,13 @@ pub(crate) fn page_size() -> u64 {
     rustix::param::page_size() as u64
 }
 
-/// How long the machine has been up, sleep included: a clock that nobody sets (`CLOCK_BOOTTIME`).
+/// The time since boot, sleep included: a clock that nobody sets (`CLOCK_BOOTTIME`).
 pub fn since_boot() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
-/// What this machine says of itself.
+/// The facts about this machine.
 pub fn here() -> Facts {
     Machine::here().facts()
 }

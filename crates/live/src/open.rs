@@ -14,14 +14,14 @@ use crate::physical::exclude::PageFlags;
 use crate::physical::{Physical, SOURCES, Source, device, kcore, reserved, trial};
 use crate::refusal::{Reason, Refusal};
 
-/// Which source.
+/// The source to read from.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub enum Choice {
     /// The most complete of those that can be used.
     #[default]
     Auto,
-    /// This one.
+    /// The named one.
     Source(&'static Source),
     /// Another kcore (of a host's `/proc` inside a container), or another memory device.
     Path(PathBuf),
@@ -86,23 +86,23 @@ pub type Recheck = Box<dyn Fn() -> io::Result<Vec<Hole>> + Send + Sync>;
 pub struct MachineMemory {
     /// The memory.
     pub space: Box<dyn AddressSpace>,
-    /// What an image of it should carry.
+    /// The facts that an image of it should carry.
     pub facts: Facts,
     /// The page size, in bytes.
     pub page_size: u64,
-    /// Where it is read from.
+    /// The path that it is read from.
     pub source: PathBuf,
-    /// Why this one.
+    /// The reason for the choice of this source.
     pub why: String,
     /// RAM that the machine names and that is not in the space.
     pub omitted: Vec<Hole>,
-    /// What the reader of an image should know: accounts that differ, memory that was not added.
+    /// Notes for the reader of an image: accounts that differ, memory that was not added.
     pub notes: Vec<String>,
     /// Sources that were tried and could not be used.
     pub refused: Vec<Refusal>,
-    /// See [`Recheck`].
+    /// Finds out which RAM came or went since; see [`Recheck`].
     pub recheck: Recheck,
-    /// What is wanted beside an image of it.
+    /// The files that are wanted beside an image of it.
     pub kit: Kit,
 }
 

@@ -1,4 +1,4 @@
-//! Why a source cannot be used: what refused, how we know, and what to do.
+//! The reasons why a source cannot be used, and their remedies.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,9 +6,9 @@ use std::path::PathBuf;
 /// A source that was tried and cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Which.
+    /// The path of the source.
     pub path: PathBuf,
-    /// What refused it.
+    /// The reason of the refusal.
     pub reason: Reason,
 }
 
@@ -19,7 +19,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// What refused a source, and how we know.
+/// The reason why a source cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Reason {
@@ -50,12 +50,12 @@ pub enum Reason {
     /// A trial read failed otherwise.
     #[error("a trial read at {addr:#x} failed: {cause}")]
     Unreadable {
-        /// Where.
+        /// The address.
         addr: u64,
-        /// How.
+        /// The error.
         cause: String,
     },
-    /// What it says of itself cannot be.
+    /// Its headers are not valid.
     #[error("its headers make no sense: {0}")]
     Malformed(String),
     /// Its physical addresses are unknown.
@@ -73,10 +73,10 @@ pub enum Reason {
     /// The kernel's virtual memory cannot be found in it.
     #[error("kernel memory cannot be found: {0}")]
     NoKernelMap(String),
-    /// What pages are used for cannot be told.
+    /// The uses of pages are not known.
     #[error("what pages are used for cannot be told: /proc/kpageflags: {0}")]
     NoPageFlags(String),
-    /// It is neither a kcore nor a memory device.
+    /// The path is neither a kcore nor a memory device.
     #[error("it is no kcore, no memory device and no memory image")]
     UnknownKind,
     /// Any other error.
@@ -85,7 +85,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// What to do.
+    /// The remedy, in plain words.
     pub fn remedy(&self) -> &'static str {
         match self {
             Reason::Missing => {

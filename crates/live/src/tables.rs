@@ -1,4 +1,4 @@
-//! What the running kernel's page tables say of its direct map, found by VMCOREINFO and kcore's segments.
+//! The running kernel's page tables of its direct map, found by VMCOREINFO and kcore's segments.
 
 use memdump_image::elf::Segment;
 use memdump_image::{AddressSpace, Arch, Extent, ExtentSet, PageTables, VmCoreInfo};
@@ -31,7 +31,7 @@ pub(crate) fn unmapped(
     Some(unmapped.into_iter().collect())
 }
 
-/// Where the topmost page table is in physical memory: in the kernel's image, whose segments have physical addresses.
+/// The physical address of the topmost page table. It is in the kernel's image, whose segments have physical addresses.
 pub(crate) fn top_table(info: &VmCoreInfo, image: &[Segment]) -> Result<u64, String> {
     let top = info.symbol("swapper_pg_dir").ok_or("VMCOREINFO lacks swapper_pg_dir")?;
     let inside = |segment: &&Segment| {

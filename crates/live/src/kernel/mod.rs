@@ -21,7 +21,7 @@ use crate::proc::vmallocinfo;
 use crate::refusal::Reason;
 use crate::tables::top_table;
 
-/// What is needed to find the kernel's virtual memory.
+/// The facts from which the kernel's virtual memory is found.
 pub(crate) struct Source<'a> {
     pub(crate) machine: &'a Machine,
     pub(crate) path: &'a Path,

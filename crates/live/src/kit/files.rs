@@ -12,7 +12,7 @@ pub(super) const MAX_LEN: usize = 64 << 20;
 /// The most entries of a directory. No kernel has as many modules.
 const MAX_ENTRIES: usize = 1 << 14;
 
-/// The names in a folder, sorted; none where it cannot be read.
+/// The names in a directory, sorted; none where it cannot be read.
 pub(super) fn names(folder: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let entries = entries.take(MAX_ENTRIES).filter_map(Result::ok);

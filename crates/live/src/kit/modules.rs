@@ -1,4 +1,4 @@
-//! What `/sys/module` tells of modules: build identifiers, and where their sections lie. One small text of each, in place of
+//! The build identifiers of modules and the addresses of their sections, from `/sys/module`. One small text of each, in place of
 //! thousands of files.
 
 use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! What page frames of this machine are used for, by `/proc/kpageflags`, which is asked just before they would be read.
+//! The uses of page frames of this machine, by `/proc/kpageflags`, which is asked just before they would be read.
 
 use std::fs::File;
 use std::io;

@@ -157,7 +157,7 @@ fn recheck(
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RamSegment {
     extent: Extent,
-    /// Where its first byte stands in the file.
+    /// The offset of its first byte in the file.
     offset: u64,
     /// Its direct-map address, where the headers can be trusted with it.
     vaddr: Option<u64>,
@@ -276,7 +276,7 @@ fn vmcoreinfo_by_address(machine: &Machine, space: &Kcore) -> Option<VmCoreInfo>
 /// Physical memory through kcore.
 struct Kcore {
     map: MemoryMap,
-    /// Ascending.
+    /// The segments of RAM, ascending.
     segments: Vec<RamSegment>,
     descriptors: Arc<Descriptors>,
     /// `/proc/kpageflags`.
@@ -284,7 +284,7 @@ struct Kcore {
 }
 
 impl Kcore {
-    /// How many bytes from `addr` on, of `len`, lie before the first page that must not be read;
+    /// The number of bytes from `addr` on, of `len`, before the first page that must not be read;
     /// and what is wrong with that page.
     fn readable(&self, addr: u64, len: usize) -> (usize, Option<Cause>) {
         let Some(file) = &self.flags else { return (len, None) };

@@ -1,4 +1,4 @@
-//! Which physical addresses are RAM, by the machine's several accounts of it.
+//! The physical addresses that are RAM, by the machine's several accounts of it.
 
 use memdump_image::{Cause, Extent, ExtentSet, Hole, Region, RegionKind};
 

@@ -13,13 +13,13 @@ use crate::refusal::Reason;
 pub struct Source {
     /// Its name, by which a user chooses it.
     pub name: &'static str,
-    /// Where it is.
+    /// Its path.
     pub path: &'static str,
     /// One line on what it offers.
     pub summary: &'static str,
-    /// What it needs.
+    /// The privileges and settings that it needs.
     pub needs: &'static str,
-    /// Whether it can be opened and then refuse to read RAM.
+    /// True if it can be opened and then refuse to read RAM.
     pub(crate) may_refuse_reads: bool,
     pub(crate) open: fn(&Machine, &Path) -> Result<Physical, Reason>,
 }
@@ -31,7 +31,7 @@ pub(crate) struct Physical {
     pub(crate) facts: Facts,
     /// RAM that the machine names and that is not in the space.
     pub(crate) omitted: Vec<Hole>,
-    /// Where the machine's own accounts of its RAM do not agree, for people.
+    /// The differences between the machine's own accounts of its RAM, for people.
     pub(crate) differences: Vec<String>,
     /// Finds out what RAM came and went since.
     pub(crate) recheck: Box<dyn Fn() -> std::io::Result<Vec<Hole>> + Send + Sync>,

@@ -8,7 +8,7 @@ use memdump_image::{Extent, ExtentSet};
 /// A line of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Resource {
-    /// How many resources it lies within.
+    /// The number of resources that it lies within.
     pub(crate) depth: usize,
     pub(crate) extent: Extent,
     pub(crate) name: String,
@@ -24,7 +24,7 @@ impl Resource {
     }
 }
 
-/// Why the file says nothing.
+/// The reason why the file says nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum IomemError {
     /// Every address is zero.

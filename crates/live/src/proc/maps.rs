@@ -21,7 +21,7 @@ pub(crate) struct Vma {
     pub(crate) name: Vec<u8>,
 }
 
-/// What smaps adds: how much of a mapping is where, in bytes, and how it may be treated.
+/// The facts that smaps adds: how much of a mapping is where, in bytes, and its flags.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
     pub(crate) resident: u64,

@@ -22,7 +22,7 @@ const ANON: u64 = 1 << 12;
 /// `KPF_SWAPBACKED`: shared memory and tmpfs, which have no other place.
 const SWAPBACKED: u64 = 1 << 14;
 
-/// What a frame with these flags is used for; none where it may be the kernel's.
+/// The use of a frame with these flags; none where it may be the kernel's.
 pub(crate) fn use_of(flags: u64) -> Option<PageUse> {
     if flags & (SLAB | NOPAGE | HWPOISON | OFFLINE) != 0 {
         None
@@ -37,7 +37,7 @@ pub(crate) fn use_of(flags: u64) -> Option<PageUse> {
     }
 }
 
-/// Why a frame with these flags must not be read.
+/// The reason why a frame with these flags must not be read.
 pub(crate) fn objection(flags: u64) -> Option<Cause> {
     if flags & HWPOISON != 0 {
         Some(Cause::Poisoned)

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-/// What of it is needed.
+/// The fields that are needed here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stat {
     /// At most 15 bytes.
@@ -19,9 +19,9 @@ pub(crate) struct Stat {
     pub(crate) user_time: Duration,
     pub(crate) system_time: Duration,
     pub(crate) nice: i8,
-    /// When it was started, in ticks since boot.
+    /// The time of its start, in ticks since boot.
     pub(crate) start_time: u64,
-    /// Where its stack began when its program was started; 0 where that may not be known.
+    /// The start of its stack when its program was started; 0 where that may not be known.
     pub(crate) start_stack: u64,
 }
 
@@ -58,7 +58,7 @@ impl Stat {
         })
     }
 
-    /// Whether it is a thread of the kernel, which has no memory of its own.
+    /// Returns true if it is a thread of the kernel, which has no memory of its own.
     pub(crate) fn is_kernel_thread(&self) -> bool {
         self.flags & PF_KTHREAD != 0
     }

@@ -17,13 +17,13 @@ pub(crate) enum Capability {
     SysAdmin = 21,
 }
 
-/// Whether `CapEff` of a status file has the capability.
+/// Returns true if `CapEff` of a status file has the capability.
 pub(crate) fn has_capability(status: &str, capability: Capability) -> Option<bool> {
     let mask = u64::from_str_radix(field(status, "CapEff")?, 16).ok()?;
     Some(mask >> capability as u32 & 1 == 1)
 }
 
-/// How much the kernel is locked down (`security/lockdown/lockdown.c`).
+/// The level of kernel lockdown (`security/lockdown/lockdown.c`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Lockdown {

@@ -16,7 +16,7 @@ use super::facts::Program;
 use super::regions::file_offset;
 use crate::proc::maps::parse_maps;
 
-/// How many are kept open.
+/// The most files that are kept open.
 const MAX_OPEN: usize = 64;
 
 /// The files of a process's mappings, opened when they are needed.
@@ -29,7 +29,7 @@ pub(super) struct Backings {
     vdso: Option<Extent>,
 }
 
-/// What the kernel calls the code that it maps into every process: the same for all of a kind.
+/// The kernel's name for the code that it maps into every process: the same for all of a kind.
 const VDSO: &[u8] = b"[vdso]";
 
 impl Backings {
@@ -47,7 +47,7 @@ impl Backings {
         self.vdso.filter(|own| is_vdso && own.len() == region.extent.len())
     }
 
-    /// What stands in the file for `extent` of `region`: runs that cover the front of it.
+    /// The content of the file for `extent` of `region`: runs that cover the front of it.
     pub(super) fn survey(&self, region: &Region, extent: Extent) -> Vec<Run> {
         let nothing = |cause| vec![Run { extent, presence: Presence::Nothing(cause) }];
         if self.vdso(region).is_some() {
@@ -79,7 +79,7 @@ impl Backings {
         runs
     }
 
-    /// Which parts of the file from `offset` on hold data. A file system that cannot tell says that all
+    /// The parts of the file from `offset` on that hold data. A file system that cannot tell says that all
     /// do.
     fn data(&self, file: &File, offset: u64, extent: Extent) -> Vec<Run> {
         let in_file = vec![Run { extent, presence: Presence::InFile }];

@@ -27,19 +27,19 @@ use crate::proc::maps::{Usage, Vma};
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Options {
-    /// Which mappings.
+    /// The mappings that are taken.
     pub filter: Filter,
-    /// What becomes of pages on swap.
+    /// The handling of pages on swap.
     pub swap: Swap,
-    /// The thread that comes first in the image; the first thread when not given.
+    /// The thread that comes first in the image; none means the first thread.
     pub thread: Option<u32>,
-    /// Fork also a process that is under a seccomp filter, which may kill it.
+    /// True if a process under a seccomp filter may be forked, which may kill it.
     pub allow_seccomp: bool,
-    /// Under a snapshot: copy shared memory while the process stands still.
+    /// True if shared memory is copied during the pause too, under a snapshot.
     pub shared_consistent: bool,
 }
 
-/// A process that stands still, or is to be read as it runs. When it is dropped the process runs on.
+/// A process that is paused, or is to be read as it runs. When it is dropped the process runs on.
 pub struct Held {
     target: Process,
     pause: Pause,
@@ -163,7 +163,7 @@ fn threads(stopped: Option<&Stopped>, wanted: Option<u32>) -> Vec<Thread> {
 pub struct Capture {
     target: Process,
     space: ProcessSpace,
-    /// What is taken.
+    /// The plan of the copy.
     pub plan: Plan,
     /// Memory that is not taken, though it was asked for.
     pub omitted: Vec<Hole>,
@@ -171,14 +171,14 @@ pub struct Capture {
     stopped: Option<Stopped>,
     snapshot: Option<Snapshot>,
     paused: Duration,
-    /// When it was stopped, or found.
+    /// The time when it was stopped, or found.
     started: SystemTime,
-    /// What the process weighed before it was stopped.
+    /// The memory use of the process before it was stopped.
     pub before: Option<Weight>,
 }
 
 impl Capture {
-    /// Whose.
+    /// The process.
     pub fn target(&self) -> &Process {
         &self.target
     }
@@ -188,12 +188,12 @@ impl Capture {
         &self.space
     }
 
-    /// How it was paused.
+    /// The way in which it was paused.
     pub fn pause(&self) -> Pause {
         self.pause
     }
 
-    /// For how long it stood still, as far as that is over.
+    /// The length of the pause; zero as long as it lasts.
     pub fn paused(&self) -> Duration {
         self.paused
     }
@@ -222,7 +222,7 @@ impl Capture {
         (&self.space, &self.plan, release)
     }
 
-    /// What the process weighs now; none when it is gone.
+    /// The memory use of the process now; none when it is gone.
     pub fn weight(&self) -> Option<Weight> {
         self.target.weight()
     }
@@ -239,7 +239,7 @@ pub struct Release<'a> {
 }
 
 impl Release<'_> {
-    /// What has to be copied while it stands still has been: under a snapshot it runs on.
+    /// Tells that all that must be copied during the pause has been. Under a snapshot the process runs on.
     ///
     /// # Errors
     /// When it cannot be let go; dropping the capture tries again.
@@ -250,7 +250,7 @@ impl Release<'_> {
         }
     }
 
-    /// All has been copied: it runs on, and nothing is left of a snapshot.
+    /// Tells that all has been copied. The process runs on, and nothing is left of a snapshot.
     ///
     /// # Errors
     /// As [`first_taken`](Self::first_taken); and when it began another program meanwhile.
@@ -275,17 +275,17 @@ impl Release<'_> {
         self.target
     }
 
-    /// For how long it stood still.
+    /// The length of the pause.
     pub fn paused(&self) -> Duration {
         *self.paused
     }
 
-    /// How it was paused.
+    /// The way in which it was paused.
     pub fn pause(&self) -> Pause {
         self.pause
     }
 
-    /// When it was stopped, or found, in seconds since 1970 (UTC).
+    /// The time when it was stopped, or found, in seconds since 1970 (UTC).
     pub fn started(&self) -> f64 {
         self.started.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
     }

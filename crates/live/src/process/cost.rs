@@ -1,4 +1,4 @@
-//! What a process weighs, so that it can be said whether a dump changed it.
+//! The memory use of a process, so that it can be said if a dump changed it.
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +20,7 @@ pub struct Weight {
 }
 
 impl Weight {
-    /// Of the process whose folder in `/proc` is `folder`; none when it is gone.
+    /// Of the process whose directory in `/proc` is `folder`; none when it is gone.
     pub(super) fn of(folder: &Path) -> Option<Self> {
         let status = fs::read_to_string(folder.join("status")).ok()?;
         let bytes = |key| field(&status, key).and_then(kilobytes);

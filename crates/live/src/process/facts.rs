@@ -1,4 +1,4 @@
-//! What `/proc` says of a process beside its memory.
+//! The facts about a process that `/proc` has beside its memory.
 
 use std::fs;
 use std::io::Read;
@@ -59,7 +59,7 @@ pub(super) fn stat(folder: &Path) -> Option<Stat> {
     Stat::parse(&fs::read(folder.join("stat")).ok()?, rustix::param::clock_ticks_per_second())
 }
 
-/// What the ELF header of a process's executable says: a kernel of 64 bits runs programs of 32 bits too.
+/// The ELF header of a process's executable. A kernel of 64 bits runs programs of 32 bits too.
 pub(super) struct Program {
     pub(super) arch: Option<Arch>,
     /// True if its class is ELFCLASS32: so is that of x32 programs, whose architecture is x86-64.

@@ -1,4 +1,4 @@
-//! Which mappings of a process are taken: what the kernel would put into a core, unless the user says
+//! The mappings of a process that are taken: those that the kernel would put into a core, unless the user says
 //! otherwise. Matches on parsed fields, never on text.
 
 use globset::GlobMatcher;
@@ -9,26 +9,26 @@ use super::regions::{Regions, first_page};
 /// Longer runs that were never touched have no place in an image that has to be streamed.
 const LONG_ABSENCE: u64 = 64 << 20;
 
-/// What to take. Nothing set means: what the kernel's own dump has.
+/// The mappings to take. By default they are those of the kernel's own dump.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Only mappings with these permissions.
+    /// The permissions of mappings that are taken; none means any.
     pub permissions: Option<PermissionsPattern>,
-    /// Only mappings of one of these classes; empty means any.
+    /// The classes of mappings that are taken; empty means any.
     pub classes: Vec<MappingClass>,
-    /// Only what lies in one of these ranges; empty means anywhere.
+    /// The ranges that are taken; empty means all.
     pub ranges: Vec<Extent>,
-    /// Only mappings whose name matches one of these; empty means any.
+    /// The names of mappings that are taken; empty means any.
     pub names: Vec<GlobMatcher>,
     /// No mapping whose name matches one of these.
     pub excluded: Vec<GlobMatcher>,
-    /// Only private mappings.
+    /// True if only private mappings are taken.
     pub private: bool,
     /// No mapping of a file, programs and libraries among them.
     pub no_files: bool,
-    /// Also what the process asked to leave out (MADV_DONTDUMP).
+    /// True if memory that the process asked to leave out (MADV_DONTDUMP) is taken too.
     pub dont_dump: bool,
-    /// Not even the first page of a file that is not taken, from which debuggers know it.
+    /// True if not even the first page of a file is taken, by which debuggers know it.
     pub no_headers: bool,
     /// Take what this filter of the kernel names (`core(5)`), in place of the usual.
     pub coredump_filter: Option<u64>,
@@ -101,7 +101,7 @@ mod bit {
 }
 
 impl Filter {
-    /// Whether the user asked for certain mappings, rather than for what a core has.
+    /// Returns true if the user asked for certain mappings, rather than for what a core has.
     fn is_choice(&self) -> bool {
         self.permissions.is_some()
             || !self.classes.is_empty()
@@ -111,7 +111,7 @@ impl Filter {
             || self.no_files
     }
 
-    /// What is left out of a map by what was asked for, whatever it is a map of: a region that has no mapping
+    /// The extents that are left out of a map by what was asked for, whatever it is a map of: a region that has no mapping
     /// has no permissions and is not private. Without a choice nothing is.
     pub fn left_out_of(&self, map: &MemoryMap) -> ExtentSet {
         let ranges: ExtentSet = self.ranges.iter().copied().collect();
@@ -125,12 +125,12 @@ impl Filter {
         map.extents().difference(&taken)
     }
 
-    /// Whether what was asked for can be told of memory that is no process's.
+    /// Returns true if what was asked for can be told of memory that is not a process's.
     fn is_only_ranged(&self) -> bool {
         !Filter { ranges: Vec::new(), ..self.clone() }.is_choice()
     }
 
-    /// What is left out of the mappings of a process. `absence` gives the long runs of a mapping that
+    /// The extents that are left out of the mappings of a process. `absence` gives the long runs of a mapping that
     /// were never touched.
     pub(super) fn left_out(
         &self,
@@ -219,7 +219,7 @@ impl Filter {
     }
 }
 
-/// How much of a mapping is taken.
+/// The part of a mapping that is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Amount {
     Nothing,
@@ -231,7 +231,7 @@ fn permissions(region: &Region) -> Option<Permissions> {
     region.mapping.as_ref().map(|mapping| mapping.permissions)
 }
 
-/// Which of the runs that are zero without having been touched are so long that they are left out.
+/// Returns true if an unpopulated run of zeros is so long that it is left out.
 pub(super) fn is_long_absence(extent: Extent) -> bool {
     extent.len() >= LONG_ABSENCE
 }
@@ -239,7 +239,7 @@ pub(super) fn is_long_absence(extent: Extent) -> bool {
 /// A pattern for paths and names: `*` does not cross a `/`, `**` does.
 ///
 /// # Errors
-/// What is wrong with it.
+/// A description of the problem, if the pattern is not valid.
 pub fn glob(pattern: &str) -> Result<GlobMatcher, String> {
     let glob = globset::GlobBuilder::new(pattern).literal_separator(true).build();
     glob.map(|glob| glob.compile_matcher()).map_err(|error| error.to_string())

@@ -17,26 +17,26 @@ use super::pause::Pause;
 /// Processes that belong together.
 #[derive(Clone, Debug)]
 pub enum Group {
-    /// These.
+    /// The processes with these numbers.
     Pids(Vec<u32>),
     /// A process and all that descend from it.
     Tree(u32),
-    /// All whose name, or the last part of whose program's path, matches.
+    /// Every process whose name, or the last part of its program's path, matches.
     Name(GlobMatcher),
-    /// All in a control group and those below it: a path in the cgroup file system, or below its root.
+    /// Every process in a control group and in those below it: a path in the cgroup file system, or below its root.
     Cgroup(PathBuf),
-    /// All in the container of that identifier, or one that begins so.
+    /// Every process in the container of that identifier, or of one that begins so.
     Container(String),
 }
 
-/// Why no processes were found.
+/// The reason why no processes were found.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FindError {
     /// One that was named cannot be used.
     #[error(transparent)]
     Process(#[from] ProcessError),
-    /// Nothing fits.
+    /// No process matches.
     #[error("no process {0}")]
     Nobody(String),
     /// More than one container fits.
@@ -47,22 +47,22 @@ pub enum FindError {
     Cgroup {
         /// The path that was tried.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
 }
 
-/// Where the file system of control groups is mounted: version 2, beside version 1, version 1.
+/// The mount points of the file system of control groups: version 2, beside version 1, version 1.
 const CGROUPS: [&str; 4] =
     ["/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/memory", "/sys/fs/cgroup/systemd"];
-/// How often newcomers are looked for, until a group is held whole.
+/// The most searches for new processes until all of a group are held.
 const MAX_ROUNDS: usize = 16;
 /// Characters that an identifier of a container has at least, where it is not written out.
 const MIN_CONTAINER_LEN: usize = 6;
-/// How long a control group may take to freeze.
+/// The longest time that a control group may take to freeze.
 const FREEZE_LIMIT: Duration = Duration::from_secs(2);
 
-/// Holds all processes of a group, in the order of their numbers, so that all stand still at one time.
+/// Holds all processes of a group, in the order of their numbers, so that all are paused at one time.
 /// A control group is frozen meanwhile where it can be (version 2); where not, and for a tree,
 /// newcomers are looked for until there are none.
 ///
@@ -99,7 +99,7 @@ pub fn hold_all(group: &Group, pause: Pause) -> Result<Vec<Held>, FindError> {
 /// The processes of a group, in the order of their numbers, without holding them.
 ///
 /// # Errors
-/// As [`hold_all`].
+/// The same as those of [`hold_all`].
 pub fn list_all(group: &Group) -> Result<Vec<Process>, FindError> {
     Ok(find(group)?.0)
 }
@@ -164,7 +164,7 @@ fn is_named(pid: u32, pattern: &GlobMatcher) -> bool {
     pattern.is_match(&name) || program.is_some_and(|program| pattern.is_match(program))
 }
 
-/// The folder of a control group that was named by its path, whole or below a root.
+/// The directory of a control group that was named by its path, whole or below a root.
 fn below_root(path: &Path) -> PathBuf {
     let relative = path.strip_prefix("/").unwrap_or(path);
     let candidates = CGROUPS.iter().map(|root| Path::new(root).join(relative));
@@ -175,7 +175,7 @@ fn below_root(path: &Path) -> PathBuf {
     }
 }
 
-/// The folder of the control group whose name holds the identifier: `docker-ID.scope`, `ID`,
+/// The directory of the control group whose name holds the identifier: `docker-ID.scope`, `ID`,
 /// `libpod-ID.scope`, `cri-containerd-ID.scope`.
 fn container(id: &str) -> Result<PathBuf, FindError> {
     let wanted = || FindError::Nobody(format!("runs in a container {id}"));

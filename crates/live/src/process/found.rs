@@ -20,7 +20,7 @@ use crate::machine::page_size;
 use crate::proc::maps::{Usage, Vma, parse_maps, parse_smaps};
 use crate::proc::stat::Stat;
 
-/// Why the memory of a process cannot be had. Each says what to do, where something can be done.
+/// The reason why the memory of a process cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProcessError {
@@ -42,7 +42,7 @@ pub enum ProcessError {
     /// The number is that of a thread.
     #[error("{tid} is a thread of process {pid}: name the process")]
     Thread {
-        /// What was asked for.
+        /// The number that was asked for.
         tid: u32,
         /// The process that it is a thread of.
         pid: u32,
@@ -50,21 +50,21 @@ pub enum ProcessError {
     /// It may not be looked at.
     #[error("cannot {operation} of process {pid}: {denial}; {}", .denial.remedy())]
     Denied {
-        /// What was tried.
+        /// The operation that was tried.
         operation: &'static str,
-        /// Whose.
+        /// The process.
         pid: u32,
-        /// What refused it.
+        /// The reason of the refusal.
         denial: Denial,
     },
     /// A file of it in `/proc` could not be read.
     #[error("cannot {operation} of process {pid}: {source}")]
     Failed {
-        /// What was tried.
+        /// The operation that was tried.
         operation: &'static str,
-        /// Whose.
+        /// The process.
         pid: u32,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
     /// It runs another program than it did at the start.
@@ -126,7 +126,7 @@ impl Process {
         Ok(Self { pid, folder, stat })
     }
 
-    /// Its number.
+    /// Its number (PID or TID).
     pub fn pid(&self) -> u32 {
         self.pid
     }
@@ -137,12 +137,12 @@ impl Process {
         name.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
     }
 
-    /// What it weighs now.
+    /// Its memory use now.
     pub fn weight(&self) -> Option<Weight> {
         Weight::of(&self.folder)
     }
 
-    /// What is mapped, how much of it is where, and how much of it a dump would take. Reads no memory,
+    /// Its mappings, how much of each is where, and how much of it a dump would take. Reads no memory,
     /// and does not stop the process.
     ///
     /// # Errors
@@ -233,7 +233,7 @@ impl Process {
         make(vmas, usage)
     }
 
-    /// Where the stacks of its further threads are, as far as the kernel says: of those that wait in
+    /// The stack pointers of its further threads, as far as the kernel says: of those that wait in
     /// a system call.
     fn stack_pointers(&self) -> Vec<u64> {
         let Ok(tasks) = fs::read_dir(self.folder.join("task")) else { return Vec::new() };
@@ -259,20 +259,20 @@ impl Process {
 /// The mappings of a process.
 #[derive(Clone, Debug)]
 pub struct Listing {
-    /// Ascending.
+    /// The mappings, ascending.
     pub mapped: Vec<Mapped>,
 }
 
 /// A mapping, and how much of it is where; all in bytes.
 #[derive(Clone, Debug)]
 pub struct Mapped {
-    /// What it is.
+    /// The region.
     pub region: Region,
     /// Pages in memory.
     pub resident: u64,
     /// Pages on swap.
     pub swapped: u64,
-    /// What a dump would take of it, zeros not counted.
+    /// The bytes that a dump would take of it, zeros not counted.
     pub to_write: u64,
 }
 
@@ -283,7 +283,7 @@ fn leader(folder: &Path) -> Option<u32> {
     crate::proc::status::field(&status, "Tgid")?.parse().ok()
 }
 
-/// Whether any of its threads still has memory; the first may have ended alone.
+/// Returns true if any of its threads still has memory; the first may have ended alone.
 fn has_memory(folder: &Path) -> bool {
     fs::read(folder.join("maps")).is_ok_and(|text| !text.is_empty())
 }

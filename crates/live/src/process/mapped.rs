@@ -1,4 +1,4 @@
-//! What a running process still has mapped. A page that is in no page table may be one that was never touched, which is a page of
+//! The mappings that a running process still has. A page that is in no page table may be one that was never touched, which is a page of
 //! zeros, or one that is gone since the mappings were listed: they look the same there. So the mappings are asked again, after the
 //! page table was: what is mapped then was not gone before.
 
@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use crate::proc::maps::parse_maps;
 use crate::sys::procmap;
 
-/// Where mappings cannot be asked one by one (before Linux 6.11), all are listed again, as long as that takes at most this
+/// If mappings cannot be asked one by one (before Linux 6.11), all are listed again, as long as that takes at most this
 /// share of the time; with tens of thousands of them it would else take nearly all of it. What is unmapped between two lists
 /// passes for zeros.
 const SHARE: u32 = 10;
@@ -32,12 +32,12 @@ pub(super) struct StillMapped {
 #[derive(Default)]
 struct Lists {
     latest: Option<ExtentSet>,
-    /// What all listing took.
+    /// The time that all listing took.
     took: Duration,
 }
 
 impl StillMapped {
-    /// Of the process with this folder in `/proc`.
+    /// Of the process with this directory in `/proc`.
     ///
     /// # Errors
     /// When its mappings cannot be opened.
@@ -52,7 +52,7 @@ impl StillMapped {
         Ok(Self { maps, path, since: Instant::now(), lists })
     }
 
-    /// What `extent`, of which no page was in the page table, is: zeros where it is mapped now, nothing elsewhere.
+    /// The runs of `extent`, whose pages were not in the page table: zeros where it is mapped now, nothing elsewhere.
     ///
     /// # Errors
     /// When the mappings cannot be read; ESRCH when the process has ended.

@@ -1,4 +1,4 @@
-//! Which pages of a process are there: by PAGEMAP_SCAN (Linux 6.7), and by reading the pagemap before.
+//! The pages in a process's page table: by PAGEMAP_SCAN (Linux 6.7), and by reading the pagemap before.
 //!
 //! Neither touches a page. Entries of the pagemap: `Documentation/admin-guide/mm/pagemap.rst`.
 
@@ -22,7 +22,7 @@ const ENTRY_GUARD: u64 = 1 << 58;
 const ENTRY_SWAPPED: u64 = 1 << 62;
 const ENTRY_PRESENT: u64 = 1 << 63;
 
-/// What is known of a page.
+/// The state of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Page {
     Present,

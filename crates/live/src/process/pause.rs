@@ -1,18 +1,18 @@
 //! The ways to pause a process while it is copied.
 
-/// How a process is kept from changing its memory while it is copied.
+/// The way to keep a process from changing its memory while it is copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pause {
-    /// It stands still until all is copied.
+    /// Paused until all is copied.
     Stop,
-    /// It stands still while it is forked; the copy is read.
+    /// Paused while it is forked; the copy is read.
     Snapshot,
-    /// Not at all: the image is of no single instant.
+    /// Not paused: the image is not of a single instant.
     None,
 }
 
 impl Pause {
-    /// The word for it in options and JSON.
+    /// Its name in options and JSON.
     pub fn name(self) -> &'static str {
         match self {
             Pause::Stop => "stop",

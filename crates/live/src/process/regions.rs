@@ -1,4 +1,4 @@
-//! From a process's mappings to a memory map: what each of them is for.
+//! The memory map of a process, made from its mappings and the purpose of each.
 //!
 //! A kind follows from parsed fields, never from how a path reads: a library is a file that is mapped
 //! in parts of which one is executable, whatever its name ends in.
@@ -36,7 +36,7 @@ impl Regions {
         Ok(Self { map, usage })
     }
 
-    /// What smaps says of the flags of the mapping that begins at `start`.
+    /// The flags in smaps of the mapping that begins at `start`.
     pub(super) fn flags(&self, start: u64) -> VmFlags {
         self.usage.get(&start).map(|usage| usage.flags).unwrap_or_default()
     }
@@ -71,7 +71,7 @@ fn region(vma: Vma, executable: &BTreeSet<((u32, u32), u64)>, is_stack: bool) ->
 /// Private huge pages without a file have this one nevertheless (`hugetlb_file_setup`).
 pub(super) const HUGE: &[u8] = b"/anon_hugepage";
 
-/// What the kernel itself maps (`arch_vma_name`, `special_mapping_name`).
+/// The names of the kernel's own mappings (`arch_vma_name`, `special_mapping_name`).
 fn is_special(name: &[u8]) -> bool {
     [&b"[vdso]"[..], b"[vvar]", b"[vvar_vclock]", b"[vsyscall]", b"[uprobes]", b"[sigpage]"]
         .contains(&name)
@@ -85,13 +85,13 @@ fn is_memory(name: &[u8]) -> bool {
         .any(|prefix| name.starts_with(prefix))
 }
 
-/// Where the mapping of `region` stands in its file: the offset of `addr`.
+/// The offset of `addr` in the file that is mapped at `region`.
 pub(super) fn file_offset(region: &Region, addr: u64) -> Option<u64> {
     let backing = region.mapping.as_ref()?.backing.as_ref()?;
     backing.offset.checked_add(addr - region.extent.start())
 }
 
-/// Whether its pages, where absent, are zeros: private memory without a file.
+/// Returns true if its absent pages are zeros: private memory without a file.
 pub(super) fn is_zero_where_absent(region: &Region) -> bool {
     match &region.mapping {
         Some(mapping) => match &mapping.backing {

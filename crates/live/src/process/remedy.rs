@@ -1,4 +1,4 @@
-//! What helps where a process cannot be read.
+//! The remedies where a process cannot be read.
 
 /// A way to get what an error denied. Only a program knows how its user asks for that, so errors name the way by this type and
 /// not in their text.

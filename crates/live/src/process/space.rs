@@ -20,7 +20,7 @@ use super::regions::is_zero_where_absent;
 use crate::machine::page_size;
 use crate::sys::memory::{MAX_RANGES, read_process};
 
-/// What becomes of pages that are on swap.
+/// The handling of pages that are on swap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Swap {
     /// They are read, which brings them into memory.
@@ -30,7 +30,7 @@ pub enum Swap {
     Skip,
 }
 
-/// Whose memory is read, and how.
+/// The way in which memory is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Route {
     /// By `process_vm_readv`, the fastest; what it refuses by `/proc/PID/mem`.
@@ -59,7 +59,7 @@ impl Side {
     }
 }
 
-/// See the module.
+/// The memory of a process.
 pub(super) struct ProcessSpace {
     map: MemoryMap,
     owner: Side,
@@ -73,7 +73,7 @@ pub(super) struct ProcessSpace {
 }
 
 impl ProcessSpace {
-    /// `map` is that of the process whose folder in `/proc` is `folder`.
+    /// `map` is that of the process whose directory in `/proc` is `folder`.
     pub(super) fn open(
         map: MemoryMap,
         folder: &Path,
@@ -145,7 +145,7 @@ impl ProcessSpace {
         }
     }
 
-    /// Where `addr` is to be read.
+    /// The side on which `addr` is to be read.
     fn side(&self, addr: u64) -> &Side {
         match &self.copy {
             Some((copy, not_there)) if not_there.find(addr).is_none() => copy,
@@ -153,7 +153,7 @@ impl ProcessSpace {
         }
     }
 
-    /// What is known of the front of `extent`; `on_swap` is told what is on swap.
+    /// The runs at the front of `extent`; `on_swap` is called with each extent that is on swap.
     fn runs(&self, extent: Extent, on_swap: impl Fn(Extent)) -> Result<Vec<Run>, ReadError> {
         let region = self.region(extent.start())?;
         let side = self.side(extent.start());
@@ -215,7 +215,7 @@ impl ProcessSpace {
         }
     }
 
-    /// Why a page cannot be read. A broken one looks as if it were on swap, but does not come back.
+    /// The reason why a page cannot be read. A broken one looks as if it were on swap, but does not come back.
     fn why_not(&self, addr: u64) -> Cause {
         let page = Extent::with_len(addr - addr % page_size(), page_size());
         let found = page.ok().and_then(|page| self.side(addr).pages.look(page).ok());

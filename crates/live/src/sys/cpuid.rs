@@ -1,4 +1,4 @@
-//! How this processor lays out its extended registers (CPUID leaf 13, Intel SDM volume 1, 13.2).
+//! The layout of this processor's extended registers (CPUID leaf 13, Intel SDM volume 1, 13.2).
 
 use memdump_image::XsaveComponent;
 

@@ -1,11 +1,11 @@
-//! Whether two processes share their memory: `kcmp(2)`, which the C library has no function for.
+//! The test for shared memory of two processes: `kcmp(2)`, which the C library has no function for.
 
 use rustix::io::{Errno, Result};
 
 /// `KCMP_VM` (`include/uapi/linux/kcmp.h`).
 const KCMP_VM: libc::c_long = 1;
 
-/// Whether the two threads share one address space.
+/// Returns true if the two threads share one address space.
 ///
 /// # Errors
 /// `ENOSYS` from a kernel built without `CONFIG_KCMP`, `EPERM` where either may not be traced, `ESRCH`.

@@ -99,7 +99,7 @@ pub(crate) fn set_options(tid: u32, options: u64) -> Result<()> {
     plain(SETOPTIONS, tid, options as usize)
 }
 
-/// What the event it is stopped at tells: of a clone, the child, as seen from our pid namespace.
+/// The message of the event that it is stopped at: of a clone, the child, as seen from our pid namespace.
 pub(crate) fn event_message(tid: u32) -> Result<usize> {
     let mut message = 0_usize;
     // SAFETY: the kernel writes one unsigned long.
@@ -153,7 +153,7 @@ pub(crate) fn set_registers(tid: u32, set: u32, bytes: &[u8]) -> Result<()> {
     unsafe { request(SETREGSET, tid, set as usize, (&raw mut area).cast()) }.map(drop)
 }
 
-/// Where a thread keeps its `struct rseq` (`include/uapi/linux/rseq.h`).
+/// The place of a thread's `struct rseq` (`include/uapi/linux/rseq.h`).
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub(crate) struct RseqConfiguration {
@@ -184,7 +184,7 @@ struct DispatchConfiguration {
     len: u64,
 }
 
-/// Whether the thread catches its own system calls (`PR_SET_SYSCALL_USER_DISPATCH`). `EIO` before
+/// Returns true if the thread catches its own system calls (`PR_SET_SYSCALL_USER_DISPATCH`). `EIO` before
 /// Linux 6.4.
 pub(crate) fn dispatches_syscalls(tid: u32) -> Result<bool> {
     let mut found = DispatchConfiguration::default();

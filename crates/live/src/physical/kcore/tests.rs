@@ -12,7 +12,7 @@ const DIRECT_MAP: u64 = 0xffff_8880_0000_0000;
 const TEXT: u64 = 0xffff_ffff_8100_0000;
 const VMALLOC: u64 = 0xffff_c900_0000_0000;
 
-/// A folder that looks like `/proc`.
+/// A directory that looks like `/proc`.
 struct Made {
     folder: tempfile::TempDir,
     /// `p_offset`, `p_vaddr`, `p_paddr`, size.

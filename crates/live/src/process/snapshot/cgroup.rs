@@ -1,4 +1,4 @@
-//! What the control groups of a process leave it, version 1 and 2: memory, processes, and whether they
+//! The room that the control groups of a process leave it, version 1 and 2: memory, processes, and whether they
 //! are frozen. Looked for where systemd and everybody else mounts them.
 
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::Lack;
 
-/// Where hierarchies are mounted.
+/// The mount points of hierarchies.
 const ROOT: &str = "/sys/fs/cgroup";
 /// A limit above this is none (version 1 writes almost 2^63 for it).
 const NO_LIMIT: u64 = 1 << 60;
@@ -58,7 +58,7 @@ impl Groups {
         }
     }
 
-    /// Whether a group of version 2 is frozen: its threads can be traced but do not run.
+    /// Returns true if a group of version 2 is frozen: its threads can be traced but do not run.
     pub(super) fn frozen(&self) -> bool {
         self.unified.as_ref().is_some_and(|group| {
             let events = fs::read_to_string(group.folder.join("cgroup.events"));
@@ -97,7 +97,7 @@ impl Groups {
     }
 }
 
-/// What a group leaves: its limit less its use, and what of that is page cache.
+/// The room that a group leaves: its limit less its use, page cache not counted as use.
 fn memory_left(folder: &Path, limit: &str, usage: &str, prefix: &str) -> Option<(u64, PathBuf)> {
     let limit = folder.join(limit);
     let most = number(&limit).filter(|&most| most < NO_LIMIT)?;

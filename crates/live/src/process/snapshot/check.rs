@@ -1,4 +1,4 @@
-//! What speaks against a snapshot of a process, found out before anything is done to it.
+//! The reasons against a snapshot of a process, found out before anything is done to it.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use super::error::{Lack, SnapshotError};
 use crate::process::stop::status::{self, Status};
 use crate::sys::kcmp;
 
-/// What a fork takes besides page tables: the kernel's own structures, mappings included.
+/// The bytes that a fork takes besides page tables: the kernel's own structures, mappings included.
 const STRUCTURES: u64 = 4 << 20;
 /// The copy, and the process that forks it.
 const PROCESSES: u64 = 2;
@@ -36,7 +36,7 @@ pub(super) fn check(pid: u32, tid: u32, status: &Status) -> Result<(), SnapshotE
     }
 }
 
-/// What the machine has left.
+/// The lack of memory in the whole machine, if there is one.
 fn machine_memory(needed: u64) -> Option<Lack> {
     let path = "/proc/meminfo";
     let text = fs::read_to_string(path).ok()?;
@@ -45,7 +45,7 @@ fn machine_memory(needed: u64) -> Option<Lack> {
     (left < needed).then(|| Lack::Memory { needed, left, limit: path.into() })
 }
 
-/// Whether a child that the process leaves behind goes to somebody who waits for it: the first process
+/// Returns true if a child that the process leaves behind goes to a process that waits for it: the first process
 /// of its pid namespace does unless it was never meant to be one, as programs that were put first into
 /// a container. One that asked for orphans (`PR_SET_CHILD_SUBREAPER`) and gets them instead, did so to wait.
 pub(super) fn orphans_are_reaped(pid: u32, status: &Status) -> bool {
@@ -72,7 +72,7 @@ fn first_of_namespace(pid: u32, depth: usize) -> Option<u32> {
     }
 }
 
-/// Whether it does anything about SIGCHLD: catches it, ignores it (then the kernel reaps), or blocks it
+/// Returns true if it handles SIGCHLD: catches it, ignores it (then the kernel reaps), or blocks it
 /// to be told otherwise.
 fn handles_children(status: &Status) -> bool {
     let bit = 1 << (libc::SIGCHLD - 1);

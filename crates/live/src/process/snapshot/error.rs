@@ -1,4 +1,4 @@
-//! Why there is no copy of a process, or why something of it may be left.
+//! The reasons why there is no copy of a process, or why something of it may be left.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use crate::process::remedy::Remedy;
 use crate::process::stop::StopError;
 
-/// Why no copy was made, or not cleanly ended. Whatever it is, the process is as it was.
+/// The reason why no copy was made, or why it was not cleanly ended. The process is as it was.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SnapshotError {
@@ -18,7 +18,7 @@ pub enum SnapshotError {
     /// A 32-bit program.
     #[error("process {pid} is a 32-bit program, of which no snapshot can be made")]
     Narrow {
-        /// Which.
+        /// The process.
         pid: u32,
     },
     /// Nothing but threads that never run the program's own code, or that catch their own system calls.
@@ -27,7 +27,7 @@ pub enum SnapshotError {
          that catch their own system calls cannot)"
     )]
     NoThread {
-        /// Which.
+        /// The process.
         pid: u32,
     },
     /// The process would be killed by its own filter for what we inject.
@@ -36,7 +36,7 @@ pub enum SnapshotError {
          a snapshot injects"
     )]
     Seccomp {
-        /// Which.
+        /// The process.
         pid: u32,
         /// 1 strict, 2 filter.
         mode: u32,
@@ -44,7 +44,7 @@ pub enum SnapshotError {
     /// The filter trapped the call.
     #[error("process {pid}: its seccomp filter does not allow the fork that a snapshot injects")]
     Filtered {
-        /// Which.
+        /// The process.
         pid: u32,
     },
     /// Another process has the same memory and is not stopped.
@@ -53,7 +53,7 @@ pub enum SnapshotError {
          when one of them has started its own program"
     )]
     SharedMemory {
-        /// Which.
+        /// The process.
         pid: u32,
         /// With whom.
         other: u32,
@@ -64,19 +64,19 @@ pub enum SnapshotError {
          would end with the copy"
     )]
     ChildNamespace {
-        /// Which.
+        /// The process.
         pid: u32,
     },
     /// It cannot run the injected call.
     #[error("process {pid}: its control group is frozen; it stands still already")]
     Frozen {
-        /// Which.
+        /// The process.
         pid: u32,
     },
     /// The copy would not fit.
     #[error("process {pid}: there is no room for a copy: {lack}")]
     NoRoom {
-        /// Which.
+        /// The process.
         pid: u32,
         /// Room for what.
         lack: Lack,
@@ -84,13 +84,13 @@ pub enum SnapshotError {
     /// No instruction to inject with.
     #[error("process {pid}: there is no system call instruction in its executable mappings")]
     NoInstruction {
-        /// Which.
+        /// The process.
         pid: u32,
     },
     /// The kernel refused the fork.
     #[error("process {pid}: the kernel refuses to fork it: {errno}; {}", hint(*.errno))]
     Fork {
-        /// Which.
+        /// The process.
         pid: u32,
         /// Its answer.
         errno: Errno,
@@ -98,15 +98,15 @@ pub enum SnapshotError {
     /// It ended meanwhile.
     #[error("process {pid} ended while its snapshot was taken")]
     Gone {
-        /// Which.
+        /// The process.
         pid: u32,
     },
     /// A step took too long.
     #[error("process {pid}: {step} did not end in time")]
     TimedOut {
-        /// Which.
+        /// The process.
         pid: u32,
-        /// What.
+        /// The step.
         step: &'static str,
     },
     /// The copy has ended, but nobody has waited for it.
@@ -115,13 +115,13 @@ pub enum SnapshotError {
          {cause}; it costs one process number until its parent ends"
     )]
     Left {
-        /// Which.
+        /// The process.
         pid: u32,
         /// The copy.
         copy: u32,
-        /// Whose child it is.
+        /// The process whose child it is.
         parent: u32,
-        /// Why.
+        /// The cause.
         cause: String,
     },
     /// The target is not held by `ptrace` any more, or cannot be.
@@ -130,9 +130,9 @@ pub enum SnapshotError {
     /// Any other error.
     #[error("process {pid}: {operation} failed: {errno}")]
     Failed {
-        /// Which.
+        /// The process.
         pid: u32,
-        /// What was tried.
+        /// The operation that was tried.
         operation: &'static str,
         /// The kernel's answer.
         errno: Errno,
@@ -151,7 +151,7 @@ impl SnapshotError {
     }
 }
 
-/// What a copy lacks room for.
+/// The room that a copy lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lack {
@@ -166,7 +166,7 @@ pub enum Lack {
     },
     /// Numbers for two processes.
     Processes {
-        /// How many are left.
+        /// The number that is left.
         left: u64,
         /// The file that limits it.
         limit: PathBuf,

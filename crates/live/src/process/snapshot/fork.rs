@@ -53,9 +53,9 @@ const WORKER: u64 = 0x10 | 0x4000;
 /// A process that a thread of the target made for us.
 #[derive(Clone, Copy, Debug)]
 struct Child {
-    /// In our pid namespace.
+    /// Its pid in our pid namespace.
     pid: u32,
-    /// In the target's.
+    /// Its pid in the target's pid namespace.
     inner: u32,
 }
 
@@ -63,11 +63,11 @@ struct Child {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Copied {
     process: Child,
-    /// Whose child it is.
+    /// The process whose child it is.
     parent: u32,
     /// The thread that had it made.
     tid: u32,
-    /// How many numbers the target has.
+    /// The number of pids that the target has: one for each pid namespace around it.
     depth: usize,
 }
 
@@ -167,7 +167,7 @@ fn reap_as_parent(session: &mut Session, copied: Copied) -> Result<(), SnapshotE
 struct Chosen {
     tid: u32,
     status: Status,
-    /// What speaks against it; less is better.
+    /// The sum of its drawbacks; less is better.
     cost: u32,
 }
 
@@ -194,7 +194,7 @@ fn choose(session: &Session) -> Result<Chosen, SnapshotError> {
     best.ok_or(if narrow { SnapshotError::Narrow { pid } } else { SnapshotError::NoThread { pid } })
 }
 
-/// What a thread is worth; none when it cannot be used at all.
+/// The thread with its drawbacks; none when it cannot be used at all.
 fn look(tid: u32, held: Option<Held>, registers: &UserRegs) -> Option<Chosen> {
     let (_, flags) = status::state_and_flags(tid)?;
     if flags & WORKER != 0 || ptrace::dispatches_syscalls(tid).unwrap_or(false) {
@@ -400,7 +400,7 @@ impl Host {
         }
     }
 
-    /// What is done to the copy alone. It is as good without.
+    /// The last changes, to the copy alone. It is as good without them.
     fn settle(&self, mut copied: Copied) -> Copied {
         let pid = copied.process.pid;
         if let Ok(status) = Status::read(pid) {

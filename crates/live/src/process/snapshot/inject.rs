@@ -16,7 +16,7 @@ use crate::process::stop::wait::{self, Event};
 use crate::process::stop::{Held, status::Status};
 use crate::sys::ptrace;
 
-/// Why a call was not made.
+/// The reason why a call was not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// The thread has ended.
@@ -39,7 +39,7 @@ impl Fault {
     }
 }
 
-/// How a call went.
+/// The outcome of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// It returned this.
@@ -105,7 +105,7 @@ pub(super) fn halt(tid: u32, mut signal: i32, deadline: Instant) -> Result<Held,
     }
 }
 
-/// What a thread is given back after calls.
+/// The state that a thread is given back after calls.
 pub(super) struct Lent {
     pub(super) tid: u32,
     pub(super) registers: UserRegs,

@@ -4,7 +4,7 @@
 //! stands in `fork.rs`. The target can run on at once, and the copy is read at leisure through `/proc/PID/mem`.
 //! (`process_vm_readv` would give the copy pages of its own.)
 //!
-//! What a fork does not copy, a copy does not have: shared mappings stay shared and go on changing,
+//! A copy lacks everything that a fork does not copy: shared mappings stay shared and go on changing,
 //! and ranges with MADV_DONTFORK or MADV_WIPEONFORK are missing or empty. Until the copy ends, each page that the
 //! target writes to is copied once by the kernel.
 //!
@@ -36,7 +36,7 @@ use fork::Copied;
 
 use super::stop::{Stopped, Tracer};
 
-/// How a snapshot may be taken.
+/// The options of a snapshot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SnapshotOptions {
     /// Also where the thread that would fork runs under seccomp. Its filter is suspended meanwhile where we may

@@ -12,7 +12,7 @@ const START: usize = 8;
 const LENGTH: usize = 16;
 const ABORT: usize = 24;
 
-/// Where the thread must go on, if its next instruction is within a sequence.
+/// The address where the thread must go on, if its next instruction is within a sequence.
 pub(super) fn abort(tid: u32, instruction: u64, memory: &Memory) -> Option<u64> {
     let area = ptrace::rseq_configuration(tid).ok()?.pointer;
     let current = memory.word(area.checked_add(CURRENT)?).filter(|&addr| area != 0 && addr != 0)?;

@@ -14,7 +14,7 @@ const BLOCK: usize = 64 << 10;
 /// Code is searched up to here, so that a process of gigabytes of it is not read through.
 const MOST: u64 = 64 << 20;
 
-/// Where the thread can make a system call: where it is in one, in the vdso, or anywhere in executable memory.
+/// The address where the thread can make a system call: where it is in one, in the vdso, or anywhere in executable memory.
 pub(super) fn find(tid: u32, registers: &UserRegs, memory: &Memory) -> Option<u64> {
     if registers.syscall().is_some() {
         let before = registers.instruction().wrapping_sub(2);

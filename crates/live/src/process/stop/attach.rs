@@ -15,7 +15,7 @@ use super::wait::{self, Event, Pace};
 use super::{denied, registers};
 use crate::sys::ptrace;
 
-/// Where a traced thread stands.
+/// The kind of stop of a traced thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Held {
     /// At `EVENT_STOP`, with this signal number: nothing is lost when it just goes on.
@@ -34,14 +34,14 @@ pub(crate) struct Tracee {
     pub(crate) held: Option<Held>,
 }
 
-/// What a tracing thread holds of its target.
+/// The threads of its target that a tracing thread holds.
 pub(crate) struct Session {
     pub(crate) pid: u32,
     pub(crate) tracees: Vec<Tracee>,
 }
 
 impl Session {
-    /// How long a thread that has died is waited for when all are let go.
+    /// The longest wait for a thread that has died, when all are let go.
     const DYING: Duration = Duration::from_secs(1);
 
     pub(super) fn new(pid: u32) -> Self {
@@ -120,7 +120,7 @@ impl Session {
         }
     }
 
-    /// Why a thread may not be seized; none when it has ended, which is the same EPERM.
+    /// The reason why a thread may not be seized; none when it has ended, which is the same EPERM.
     fn refused(&self, tid: u32) -> Option<StopError> {
         let pid = self.pid;
         let status = Status::read(tid).ok()?;
@@ -231,7 +231,7 @@ impl Session {
         outcome
     }
 
-    /// What to say of a process without a living thread.
+    /// The error for a process without a living thread.
     fn gone(&self) -> StopError {
         let pid = self.pid;
         match Status::read(pid) {
@@ -286,7 +286,7 @@ fn note(tid: u32, held: Held) -> rustix::io::Result<StoppedThread> {
     })
 }
 
-/// What keeps a thread from stopping, as far as it shows.
+/// The reason why a thread does not stop, as far as it shows.
 fn hindrance(tid: u32) -> Hindrance {
     match status::state_and_flags(tid) {
         Some(('D', _)) if waits_for_vfork(tid) => Hindrance::Vfork,
@@ -297,7 +297,7 @@ fn hindrance(tid: u32) -> Hindrance {
     }
 }
 
-/// Whether it stands in `vfork`, or in a `clone` that works like it (`posix_spawn`).
+/// Returns true if it waits in `vfork`, or in a `clone` that works like it (`posix_spawn`).
 #[cfg(target_arch = "x86_64")]
 fn waits_for_vfork(tid: u32) -> bool {
     let text = std::fs::read_to_string(status::file(tid, "syscall")).unwrap_or_default();
@@ -323,7 +323,7 @@ fn waits_for_vfork(_tid: u32) -> bool {
     false
 }
 
-/// Whether the thread's group in the freezer hierarchy of cgroup v1 is frozen.
+/// Returns true if the thread's group in the freezer hierarchy of cgroup v1 is frozen.
 fn frozen(tid: u32) -> io::Result<bool> {
     let groups = std::fs::read_to_string(status::file(tid, "cgroup"))?;
     let group = groups.lines().find_map(|line| line.split_once(":freezer:"));

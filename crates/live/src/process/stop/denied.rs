@@ -1,4 +1,4 @@
-//! What made the kernel answer EPERM to ptrace. It does not say, so the same facts are looked at in
+//! The reason for the kernel's EPERM to ptrace. It does not say, so the same facts are looked at in
 //! the order in which it checks them (`__ptrace_may_access` in `kernel/ptrace.c`, `security/commoncap.c`,
 //! `security/yama/yama_lsm.c`).
 
@@ -11,7 +11,7 @@ use super::status::{self, Status};
 /// `CAP_SYS_PTRACE` (`include/uapi/linux/capability.h`).
 const CAP_SYS_PTRACE: u64 = 1 << 19;
 
-/// What refused to trace a process, and how we know.
+/// The reason why a process may not be traced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Denial {
@@ -68,7 +68,7 @@ impl fmt::Display for Denial {
 }
 
 impl Denial {
-    /// What to do.
+    /// The remedy, in plain words.
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::OtherUser { .. } => "run as that user, or as root (CAP_SYS_PTRACE)",
@@ -85,7 +85,7 @@ impl Denial {
     }
 }
 
-/// What is known of both sides.
+/// The facts about both sides.
 #[derive(Clone, Debug, Default)]
 struct Facts {
     ours: Status,
@@ -97,7 +97,7 @@ struct Facts {
     nested: bool,
 }
 
-/// Why the thread may not be traced, right after EPERM.
+/// The reason why the thread may not be traced, right after EPERM.
 pub(in crate::process) fn explain(tid: u32) -> Denial {
     let read = |path: &str| fs::read_to_string(path).ok();
     let facts = Facts {
@@ -111,7 +111,7 @@ pub(in crate::process) fn explain(tid: u32) -> Denial {
     decide(&facts)
 }
 
-/// Whether a `uid_map` is that of the first user namespace: all 2^32-1 users onto themselves.
+/// Returns true if a `uid_map` is that of the first user namespace: all 2^32-1 users onto themselves.
 fn maps_everyone(map: &str) -> bool {
     map.split_whitespace().eq(["0", "0", "4294967295"])
 }

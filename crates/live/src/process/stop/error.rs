@@ -1,4 +1,4 @@
-//! Why a process was not stopped.
+//! The reasons why a process was not stopped.
 
 use std::fmt;
 
@@ -7,14 +7,14 @@ use rustix::io::Errno;
 use super::denied::Denial;
 use crate::process::remedy::Remedy;
 
-/// Why a process was not stopped. Whatever it is, the process runs on as before.
+/// The reason why a process was not stopped. The process runs on as before.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StopError {
     /// There is no such process, or there is none any more.
     #[error("process {pid}: there is no such process (any more); look it up with `ps` or `pgrep`")]
     Gone {
-        /// Which.
+        /// The process.
         pid: u32,
     },
     /// It has ended, and its parent has not asked how.
@@ -23,15 +23,15 @@ pub enum StopError {
          its parent, process {parent}, waits for it"
     )]
     Zombie {
-        /// Which.
+        /// The process.
         pid: u32,
-        /// Who should wait for it.
+        /// The process that should wait for it.
         parent: u32,
     },
     /// A thread of the kernel has no memory of its own.
     #[error("process {pid} is a thread of the kernel and has no memory of its own")]
     KernelThread {
-        /// Which.
+        /// The process.
         pid: u32,
     },
     /// The number is that of a thread.
@@ -45,7 +45,7 @@ pub enum StopError {
     /// A process cannot stop itself and go on working.
     #[error("process {pid} is this memdump itself, which cannot stop itself; start a second one")]
     Ourselves {
-        /// Which.
+        /// The process.
         pid: u32,
     },
     /// Stopping what we were started from can stop the terminal that we write to, and with it us.
@@ -55,7 +55,7 @@ pub enum StopError {
          example with `setsid -f`"
     )]
     Ancestor {
-        /// Which.
+        /// The process.
         pid: u32,
     },
     /// Only one tracer at a time.
@@ -64,9 +64,9 @@ pub enum StopError {
         .name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default()
     )]
     Traced {
-        /// Which.
+        /// The process.
         pid: u32,
-        /// By whom; 0 when it is in a pid namespace that we do not see.
+        /// The tracer's process ID; 0 when it is in a pid namespace that we do not see.
         tracer: u32,
         /// The tracer's name.
         name: Option<String>,
@@ -74,11 +74,11 @@ pub enum StopError {
     /// The kernel refuses it (EPERM).
     #[error("process {pid}: ptrace of thread {tid} is refused: {denial}; {}", .denial.remedy())]
     Denied {
-        /// Which.
+        /// The process.
         pid: u32,
         /// Its thread.
         tid: u32,
-        /// What refused it.
+        /// The reason of the refusal.
         denial: Denial,
     },
     /// A thread did not stop.
@@ -87,23 +87,23 @@ pub enum StopError {
         .hindrance.remedy()
     )]
     Stuck {
-        /// Which.
+        /// The process.
         pid: u32,
         /// Its thread.
         tid: u32,
-        /// How long was waited.
+        /// The time that was waited, in seconds.
         seconds: u64,
-        /// What it was doing.
+        /// The thing that keeps it from stopping.
         hindrance: Hindrance,
     },
     /// Any other error.
     #[error("process {pid}: {operation} of thread {tid} failed: {errno}")]
     Failed {
-        /// Which.
+        /// The process.
         pid: u32,
         /// Its thread.
         tid: u32,
-        /// What was tried.
+        /// The operation that was tried.
         operation: &'static str,
         /// The kernel's answer.
         errno: Errno,
@@ -123,7 +123,7 @@ impl StopError {
     }
 }
 
-/// What keeps a thread from stopping.
+/// The reason why a thread does not stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Hindrance {
@@ -151,7 +151,7 @@ impl fmt::Display for Hindrance {
 }
 
 impl Hindrance {
-    /// What to do.
+    /// The remedy, in plain words.
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::Vfork => "try again, or look at what the child is waiting for",

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 
 use super::status;
 
-/// The memory of a thread's process, through the thread's own folder: a leader that has ended has none.
+/// The memory of a thread's process, through the thread's own directory: a leader that has ended has none.
 pub(crate) struct Memory(File);
 
 impl Memory {

@@ -42,7 +42,7 @@ pub struct Stopped {
 }
 
 impl Stopped {
-    /// How long a thread may take to stop.
+    /// The longest time that a thread may take to stop.
     const LIMIT: Duration = Duration::from_secs(5);
 
     /// Stops every thread of the process.
@@ -76,7 +76,7 @@ impl Stopped {
         &self.threads
     }
 
-    /// How long it has been standing: since before the first thread stopped.
+    /// The time since before the first thread stopped.
     pub fn elapsed(&self) -> Duration {
         self.began.elapsed()
     }
@@ -106,7 +106,7 @@ impl Drop for Stopped {
     }
 }
 
-/// What can be told before anything is tried.
+/// The refusals that are known before anything is tried.
 fn check(pid: u32) -> Result<(), StopError> {
     let status = Status::read(pid).map_err(|_| StopError::Gone { pid })?;
     if status.tgid != pid {
@@ -139,7 +139,7 @@ fn state(tid: u32) -> Option<char> {
     status::state_and_flags(tid).map(|(state, _)| state)
 }
 
-/// Whether we descend from the process. The first process does not count: all descend from it, and no
+/// Returns true if we descend from the process. The first process does not count: all descend from it, and no
 /// terminal depends on it.
 fn is_ancestor(pid: u32) -> bool {
     let parent = |pid| Status::read(pid).map_or(0, |status| status.parent);

@@ -12,7 +12,7 @@ use super::user_regs::UserRegs;
 /// A limited wait longer than this is not begun anew.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// Where a system call has its time limit.
+/// The place of a system call's time limit.
 enum Limit {
     /// It waits without one.
     None,

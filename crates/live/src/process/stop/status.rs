@@ -15,7 +15,7 @@ pub(crate) struct Status {
     pub(crate) tgid: u32,
     /// The parent of its process.
     pub(crate) parent: u32,
-    /// Who traces it; 0 when nobody does.
+    /// The process that traces it; 0 when none does.
     pub(crate) tracer: u32,
     /// Real, effective, saved and file system user.
     pub(crate) users: [u32; 4],

@@ -1,12 +1,12 @@
-//! What is noted of a thread that was stopped.
+//! The record of a stopped thread.
 
 use memdump_image::Registers;
 
-/// A thread that stands still.
+/// A thread that is stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoppedThread {
-    /// Its number.
+    /// Its number (PID or TID).
     pub tid: u32,
     /// Its registers. None on an architecture that [`Arch`](memdump_image::Arch) does not know.
     pub registers: Option<Registers>,
@@ -14,11 +14,11 @@ pub struct StoppedThread {
     pub signal: Option<Vec<u8>>,
     /// The signals that it blocks; bit 0 is signal 1.
     pub blocked: u64,
-    /// What it stands at.
+    /// The reason why it is stopped.
     pub halt: Halt,
 }
 
-/// What a thread stands at.
+/// The reason why a thread is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Halt {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::attach::Session;
 
-/// How often a target that stands still is looked at, in case it was killed.
+/// The time between two looks at a paused target, in case it was killed.
 const IDLE: Duration = Duration::from_millis(50);
 
 type Job = Box<dyn FnOnce(&mut Session) + Send>;

@@ -7,7 +7,7 @@ use rustix::io::Result;
 use super::registers;
 use crate::sys::ptrace;
 
-/// What the kernel has in `rax` of a thread that stopped on its way out of an interrupted system call
+/// The values in `rax` of a thread that stopped on its way out of an interrupted system call
 /// (`include/linux/errno.h`): which of ways to call it again when no signal is handled.
 const RESTART: std::ops::RangeInclusive<i64> = -516..=-512;
 /// `ERESTARTNOHAND`: call it again, unless a handler runs: then it is EINTR.
@@ -75,7 +75,7 @@ impl UserRegs {
         self.0[Self::ARGUMENTS[index]]
     }
 
-    /// Whether the kernel will make the interrupted system call again when the thread runs on.
+    /// Returns true if the kernel will make the interrupted system call again when the thread runs on.
     pub(crate) fn restarts(&self) -> bool {
         self.syscall().is_some() && RESTART.contains(&self.result())
     }

@@ -15,7 +15,7 @@ const ALL_OF_THIS_THREAD: u32 = 0x4000_0000 | 0x2000_0000;
 /// The mark of a system call stop.
 const SYSCALL_MARK: i32 = 0x80;
 
-/// What became of a thread.
+/// An event of a traced thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     /// `EVENT_STOP`: it was interrupted. The number is SIGTRAP, or the signal by which job control
@@ -33,7 +33,7 @@ pub(crate) enum Event {
     Ended,
 }
 
-/// What has happened to the thread, if anything has.
+/// The thread's next event, if there is one.
 ///
 /// A thread that is not there any more (or has another number since an `exec`) has ended.
 pub(crate) fn poll(tid: u32) -> Option<Event> {
@@ -86,7 +86,7 @@ pub(crate) fn until(tid: u32, deadline: Instant) -> Option<Event> {
     }
 }
 
-/// How to wait for what takes some microseconds as a rule and sometimes seconds: give the processor
+/// A wait for an event that takes some microseconds as a rule and sometimes seconds: it gives the processor
 /// away at first, then sleep for longer and longer. `wait(2)` itself has no time limit.
 #[derive(Default)]
 pub(crate) struct Pace {
