@@ -130,7 +130,7 @@ fn progress_is_for_a_terminal_that_shows_nothing_else() {
         format!("strings --raw --templates {path}"),
         format!("search --raw {path} text"),
         format!("hexdump --raw {path}"),
-        format!("diff --raw --bytes {path} /bin/sh"),
+        format!("diff --bytes {path} /bin/sh --raw"),
     ] {
         // Only standard error is the terminal.
         let shown = on_a_terminal(&format!("{command} > {out}"), &[]);
