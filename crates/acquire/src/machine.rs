@@ -13,7 +13,7 @@ use memdump_live::{Choice, Kit, MemoryRequest, Recheck, SOURCES};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::input::{InputImage, InputOptions};
 
-/// The memory of a machine that is asked for.
+/// The options for opening the memory of a machine.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct MachineOptions {
@@ -21,15 +21,15 @@ pub struct MachineOptions {
     pub kernel: bool,
     /// The source: `auto`, the name of one of [`SOURCES`], or the path of a kcore, a memory device or an image.
     pub source: OsString,
-    /// True if ranges that the firmware reserved, and that can be read safely, are taken too; physical memory only.
+    /// True if ranges that the firmware reserved, and that can be read safely, are dumped too. For physical memory only.
     pub include_reserved: bool,
-    /// True if the direct map is taken too, which is all physical memory again; kernel memory only.
+    /// True if the direct map is dumped too, which repeats all physical memory. For kernel memory only.
     pub direct_map: bool,
-    /// Pages that are left out by what they are used for; physical memory only.
+    /// The uses of pages that are left out. For physical memory only.
     pub exclude: Exclude,
     /// True if a few pages may be read to see that the source works.
     pub trial: bool,
-    /// True if what is valid of a damaged image is taken, where the source is an image.
+    /// True if the valid parts of a damaged image are recovered, if the source is an image.
     pub salvage: bool,
 }
 
@@ -66,28 +66,28 @@ impl MachineOptions {
     }
 }
 
-/// The memory of a machine, opened, and what will be taken of it.
+/// The opened memory of a machine, and the plan of what to copy.
 pub struct MachineSource {
     /// The memory.
     pub space: Box<dyn AddressSpace>,
-    /// The regions that are taken, and what the image says of the machine.
+    /// The regions to copy, and the facts about the machine.
     pub plan: Plan,
-    /// The place that it is read from, for people.
+    /// The name of the source, for people.
     pub name: String,
-    /// Memory that the machine has and that is known not to be in the space.
+    /// The memory that the machine has but that is known to be missing from the space.
     pub omitted: Vec<Hole>,
-    /// What the reader of an image should know of the source.
+    /// Notes on the source for the reader of an image.
     pub notes: Vec<String>,
-    /// What is wrong with an image that it is read from.
+    /// The problems of an image that is the source.
     pub problems: Vec<String>,
-    /// Finds out which memory came and went since.
+    /// Finds the memory that was added or removed since it was opened.
     pub recheck: Recheck,
-    /// The analysis kit of a running machine; none where the source is an image.
+    /// The analysis kit of a running machine. `None` if the source is an image.
     pub kit: Option<Kit>,
 }
 
 impl MachineSource {
-    /// Opens the source and decides what is taken of it.
+    /// Opens the source, and plans what to copy.
     ///
     /// # Errors
     /// If no source can be used, or the image that was named holds another kind of memory ([`ErrorKind::WrongSpace`]).
@@ -152,8 +152,8 @@ impl MachineSource {
     }
 }
 
-/// Opens the source as an image, where it is a regular file that begins like one. ELF files are left to the live sources: a
-/// kcore elsewhere is one too.
+/// Opens the source as an image, if it is a regular file that begins like one. ELF files are left to the live sources, because a
+/// kcore at another path is one too.
 fn image(options: &MachineOptions) -> Result<Option<InputImage>> {
     let path = Path::new(&options.source);
     if options.source == "auto" || !path.is_file() {

@@ -1,4 +1,4 @@
-//! TARGET: the memory that a command looks into, whatever it is: a process, the machine, an image, any file.
+//! TARGET: the memory that a command reads: a process, the machine, an image or any other file.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -19,14 +19,14 @@ pub enum TargetName {
     Kernel,
     /// `physical`: the machine's physical memory.
     Physical,
-    /// Digits: the process of that number. The text is kept, as it may be no number that a process can have.
+    /// Digits: the process with that ID. The text is kept, because the number may be too large for a process ID.
     Process(String),
     /// Anything else: the path of a file.
     File(PathBuf),
 }
 
 impl TargetName {
-    /// Tells what is named. A file that is called like a process or the machine is written with a directory: `./1234`.
+    /// Parses a name. A file that is called like a process or the machine must be named with a directory: `./1234`.
     pub fn parse(text: &OsStr) -> Self {
         match text.to_str() {
             Some("kernel") => Self::Kernel,
@@ -40,7 +40,7 @@ impl TargetName {
         }
     }
 
-    /// The number of the process, where one is named that can be.
+    /// The process ID, if the name is a valid one.
     pub fn pid(&self) -> Option<u32> {
         match self {
             Self::Process(digits) => digits.parse().ok(),
@@ -48,7 +48,7 @@ impl TargetName {
         }
     }
 
-    /// The path, where a file is named.
+    /// The path, if the name is that of a file.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::File(path) => Some(path),
@@ -68,7 +68,7 @@ impl fmt::Display for TargetName {
     }
 }
 
-/// The way a target is opened. What does not concern the kind of target is refused where it would mislead.
+/// The options for opening a target. Options for another kind of target are refused if ignoring them would mislead.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TargetOptions {
@@ -78,20 +78,20 @@ pub struct TargetOptions {
     pub swap: Swap,
     /// True if a process under a seccomp filter may be forked, which may kill it.
     pub allow_seccomp: bool,
-    /// The mappings that are looked at.
+    /// The mappings to read.
     pub filter: Filter,
-    /// The kinds of regions that are looked at, by their names; empty means all.
+    /// The names of the kinds of regions to read. Empty means all.
     pub kinds: Vec<String>,
     /// The source of the machine's memory; see [`MachineOptions::source`].
     pub source: OsString,
-    /// True if a file is taken as it is, its offsets as addresses, even if it is an image.
+    /// True if a file is read as it is, with its offsets as addresses, even if it is an image.
     pub raw: bool,
     /// The way an image is opened.
     pub input: InputOptions,
 }
 
 impl Default for TargetOptions {
-    /// A process is not paused, and what it has on swap stays there.
+    /// The default: a process is not paused, and its pages on swap stay there.
     fn default() -> Self {
         Self {
             pause: Pause::None,
@@ -112,18 +112,18 @@ impl TargetOptions {
     }
 }
 
-/// Memory that was opened to look into it. A process that was stopped for that runs on when this is dropped.
+/// Memory that was opened for reading. If a process was stopped for that, it runs on when this is dropped.
 pub struct Target {
     memory: Memory,
-    /// The regions that are looked at, and what is known of the machine or process.
+    /// The regions to read, and the facts about the machine or process.
     pub plan: Plan,
     /// The kind of target.
     pub kind: TargetKind,
     /// Its name, for people.
     pub name: String,
-    /// Memory that cannot be looked at, and was not left out on request.
+    /// The memory that cannot be read, except what was left out on request.
     pub omitted: Vec<Hole>,
-    /// What else should be known of it.
+    /// Notes on the target.
     pub notes: Vec<String>,
 }
 
@@ -135,13 +135,13 @@ enum Memory {
 /// The kind of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetKind {
-    /// A process, as it runs or as it was stopped.
+    /// A process, running or stopped.
     Process(u32),
     /// The memory of this machine or its kernel.
     Machine,
     /// A memory image.
     Image,
-    /// Any other file: its offsets are the addresses.
+    /// Any other file. Its offsets are the addresses.
     Plain,
 }
 
@@ -149,7 +149,7 @@ impl Target {
     /// Opens the target of that name.
     ///
     /// # Errors
-    /// If it cannot be opened, or an option cannot mean anything for it ([`ErrorKind::OnlyForFiles`],
+    /// If the target cannot be opened, or an option does not apply to it ([`ErrorKind::OnlyForFiles`],
     /// [`ErrorKind::OnlyForProcesses`]).
     pub fn open(name: &TargetName, options: &TargetOptions) -> Result<Self> {
         let mut opened = match name {
@@ -178,12 +178,12 @@ impl Target {
         }
     }
 
-    /// All its regions, those that are not looked at too.
+    /// All its regions, including those that are not read.
     pub fn map(&self) -> &MemoryMap {
         self.space().map()
     }
 
-    /// The part of it that is looked at.
+    /// The part of the memory to read.
     pub fn view(&self) -> View<'_> {
         View::new(self.space(), self.plan.page_size)
             .within(&self.plan.map.extents())
@@ -264,7 +264,7 @@ fn file(path: &Path, options: &TargetOptions) -> Result<Target> {
     filtered(Target { memory, plan, kind, name, omitted: Vec::new(), notes }, options)
 }
 
-/// Leaves out what was not asked for of what is no live process.
+/// Leaves out the regions that the options do not select, of a target that is not a live process.
 fn filtered(mut target: Target, options: &TargetOptions) -> Result<Target> {
     let filter = &options.filter;
     if filter.dont_dump || filter.coredump_filter.is_some() {
