@@ -1,4 +1,4 @@
-//! The words for a job that ended early: the cause, how much was taken, and what is left of the image.
+//! The messages for a job that ended early: the cause, how much was copied, and what is left of the image.
 
 use std::path::Path;
 

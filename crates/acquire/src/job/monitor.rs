@@ -1,4 +1,4 @@
-//! Whoever watches a job: progress, and the wish to stop.
+//! The observer of a job: its progress, and the request to stop.
 
 /// An observer of a job's progress, which may also stop the job.
 pub trait Monitor: Sync {

@@ -1,4 +1,4 @@
-//! The image that a job writes, and all that is wanted beside it, before anything is opened.
+//! The options of a job: the image and the files beside it, before anything is opened.
 
 use std::path::PathBuf;
 

@@ -77,7 +77,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The plan, which is not needed twice: of an image with very many regions it is large.
+    /// Takes the plan out of the source. It is moved, not copied, because the plan of an image with many regions is large.
     pub(super) fn take_plan(&mut self) -> Plan {
         let nothing = Plan::whole(self.plan.map.truncate(0), self.plan.page_size, Facts::default());
         std::mem::replace(&mut self.plan, nothing)
