@@ -44,7 +44,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Where to go next:
+//! Next steps:
 //!
 //! - [`search`]: bytes, texts, expressions, numbers and pointers; `yara`: YARA rules (feature `yara`).
 //! - [`text::strings`]: strings in several encodings; [`text::tally`]: how often each occurs.

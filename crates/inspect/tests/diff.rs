@@ -96,7 +96,7 @@ fn made() -> impl Strategy<Value = Made> {
     prop::collection::vec(page(), PAGES as usize).prop_map(Made::new)
 }
 
-/// What becomes of each page, by hand.
+/// The state of each page, by hand.
 fn plain(a: &Made, b: &Made) -> Pages {
     let mut pages = Pages::default();
     for addr in (0..PAGES * PAGE).step_by(PAGE as usize) {

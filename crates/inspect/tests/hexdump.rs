@@ -82,7 +82,7 @@ fn peer(bytes: &[u8], arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What is to be shown of a stretch, byte by byte.
+/// The expected lines of a stretch, byte by byte.
 fn plain(start: u64, bytes: &[u8], width: usize, digits: usize, squeeze: bool) -> String {
     let mut text = String::new();
     let mut last: &[u8] = &[];

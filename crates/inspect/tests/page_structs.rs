@@ -11,16 +11,16 @@ use memdump_inspect::kernel::{PageStructs, PageStructsError};
 use proptest::prelude::*;
 
 const MIB: u64 = 1 << 20;
-/// Where physical memory ends.
+/// The end of physical memory.
 const RAM: u64 = 64 * MIB;
 /// The top page table, in the kernel's image: `phys_base` is 16 MiB, and the table 2 MiB into the image.
 const PHYS_BASE: u64 = 16 * MIB;
 const TOP_VIRT: u64 = 0xffff_ffff_8020_0000;
 const TOP: u64 = PHYS_BASE + 2 * MIB;
-/// Where the array of structures is mapped, and what it is in.
+/// The virtual address of the array of structures, and the memory that holds it.
 const ARRAY: u64 = 0xffff_ea00_0000_0000;
 const ARRAY_PHYS: u64 = 32 * MIB;
-/// Where mem_section, its first root and the first section are.
+/// The addresses of mem_section, its first root and the first section.
 const SECTIONS: u64 = 0xffff_8880_0300_0000;
 const SECTIONS_PHYS: u64 = 48 * MIB;
 const LEN: u64 = 64;

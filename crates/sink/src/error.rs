@@ -108,7 +108,7 @@ impl SinkError {
         &self.cause
     }
 
-    /// What is left of the image, if the error ended a sink that had been opened.
+    /// The remains of the image, if the error ended a sink that had been opened.
     pub fn leftover(&self) -> Option<&Leftover> {
         self.leftover.as_ref()
     }

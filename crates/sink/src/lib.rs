@@ -1,4 +1,4 @@
-//! Where a memory image goes.
+//! The places that memory images go to.
 //!
 //! A [`Destination`] names the place. Opening it gives a [`Sink`], which takes bytes front to back and is then committed or aborted.
 //! Dropping one is never success. [Layers](layer) around a sink hash, compress and count what passes. The kinds of sink are the rows

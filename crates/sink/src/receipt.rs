@@ -1,8 +1,8 @@
-//! What a sink leaves: a receipt for an image that was committed, and the leftover of one that was not.
+//! The receipt for an image that was committed, and the leftover of one that was not.
 
 use std::ffi::OsString;
 
-/// What became of an image that was committed.
+/// The receipt for an image that was committed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Receipt {
@@ -10,7 +10,7 @@ pub struct Receipt {
     pub size: u64,
     /// The SHA-256 in hexadecimal as the receiver or the file system has it, or `None` if it did not say.
     pub sha256: Option<String>,
-    /// What a [`Hash`](crate::layer::Hash) saw on the way. With several, that of the one nearest to the sink.
+    /// The size and hash that a [`Hash`](crate::layer::Hash) layer saw. With several layers, that of the one nearest to the sink.
     pub sent: Option<Hashed>,
     /// The bytes that passed a [`Count`](crate::layer::Count), gaps not included. With several, that of the one nearest to the
     /// sink.
@@ -24,7 +24,7 @@ impl Receipt {
     }
 }
 
-/// What a [`Hash`](crate::layer::Hash) saw.
+/// The size and hash of the bytes that passed a [`Hash`](crate::layer::Hash) layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hashed {
     /// The size in bytes, gaps included.
@@ -33,7 +33,7 @@ pub struct Hashed {
     pub sha256: Option<String>,
 }
 
-/// What a sink that was not committed leaves behind.
+/// The leftover of a sink that was not committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Leftover {
     /// Nothing.

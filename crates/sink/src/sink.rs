@@ -42,7 +42,7 @@ impl Sink for Box<dyn Sink> {
     }
 }
 
-/// How to open a destination.
+/// The options of opening a destination.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct OpenOptions {

@@ -210,7 +210,7 @@ impl Report<'_> {
         }
     }
 
-    /// What reading all of it has shown.
+    /// The result of reading all of it.
     fn damage(&self, text: &mut String) {
         let Some(Scanned { zero, damage }) = &self.scanned else {
             return line(text, "damage", "not looked for (--scan reads all of it)");

@@ -1,4 +1,4 @@
-//! What an image should carry beside bytes.
+//! Facts that an image carries beside bytes.
 
 mod process;
 mod registers;
@@ -30,7 +30,7 @@ pub struct Facts {
     pub boot_id: Option<String>,
     /// When the memory was taken, since 1970 (UTC).
     pub taken: Option<Duration>,
-    /// What the kernel tells crash tools about itself.
+    /// The kernel's description of itself for crash tools.
     pub vmcoreinfo: Option<VmCoreInfo>,
     /// The content of the source's own PT_NOTE segment, whole and as found, VMCOREINFO included.
     pub elf_notes: Option<Vec<u8>>,

@@ -1,4 +1,4 @@
-//! What is to be said of a process: what a debugger wants to know beside its memory.
+//! Facts about a process that a debugger needs beside its memory.
 
 use std::fmt;
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub struct ProcessFacts {
     pub auxv: Vec<u8>,
     /// Its threads, the one of interest first. Empty where they were not stopped.
     pub threads: Vec<Thread>,
-    /// Where the parts of the extended registers stand (CPUID leaf 13).
+    /// The places of the parts of the extended registers (CPUID leaf 13).
     pub xsave_layout: Vec<XsaveComponent>,
 }
 
@@ -68,7 +68,7 @@ impl fmt::Debug for Thread {
     }
 }
 
-/// Where a component of the extended registers stands, in the uncompacted layout.
+/// The place of a component of the extended registers, in the uncompacted layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct XsaveComponent {
     /// Its number: the bit of XCR0.

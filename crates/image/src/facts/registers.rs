@@ -84,7 +84,7 @@ impl Registers {
     }
 }
 
-/// Where the general registers hold what, counted in words of the architecture.
+/// The places of the general registers, counted in words of the architecture.
 struct Layout {
     words: usize,
     stack_pointer: usize,

@@ -1,6 +1,6 @@
-//! What page frames were used for, by the kernel's `struct page` of each, in an image.
+//! The uses of page frames in an image, by the kernel's `struct page` of each.
 //!
-//! Where they are: with `CONFIG_SPARSEMEM_VMEMMAP`, which every x86-64 kernel has, they are one array in virtual memory, by the
+//! With `CONFIG_SPARSEMEM_VMEMMAP`, which every x86-64 kernel has, they are one array in virtual memory, by the
 //! number of the frame; each `mem_section` that is there has its address (`include/linux/mmzone.h`). The offsets, sizes and flags stand in
 //! VMCOREINFO (`kernel/vmcore_info.c`). What they mean: `include/linux/page-flags.h`, and `stable_page_flags` in `fs/proc/page.c`, which
 //! decides the same for a live machine.

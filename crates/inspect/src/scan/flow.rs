@@ -1,4 +1,4 @@
-//! How a scan goes on, and why it fails.
+//! The flow of a scan: continue, stop, or fail.
 
 use std::io;
 

@@ -16,7 +16,7 @@ const BASE: u64 = 0x1_0000;
 const PAGE: usize = 16;
 const SIZES: Sizes = Sizes { window: 128, overlap: 24, margin: 8, context: 5 };
 
-/// What a page is.
+/// The content of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Page {
     Bytes(Vec<u8>),
@@ -82,7 +82,7 @@ impl AddressSpace for Pages {
 
 type Line = (u64, String, Option<String>, Vec<u8>);
 
-/// What the rules find, and how much was read, was zero and was missing.
+/// The matches of the rules, and the bytes that were read, zero and missing.
 fn found(rules: &str, pages: &Pages, threads: usize) -> (Vec<Line>, [u64; 3]) {
     let source =
         Source { name: "rules".into(), text: rules.as_bytes().to_vec(), folder: PathBuf::new() };
@@ -134,7 +134,7 @@ impl Pages {
         }
     }
 
-    /// Where `text` stands, by looking at each address.
+    /// The addresses of `text`, by looking at each address.
     fn places(&self, text: &[u8]) -> Vec<u64> {
         let regions = self.map.regions().iter().map(|region| region.extent);
         let starts = regions.flat_map(|extent| extent.start()..extent.end());

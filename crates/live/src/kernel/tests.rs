@@ -13,7 +13,7 @@ const LARGE: u64 = 1 << 7;
 /// Flags that say nothing about where a page is: writable, accessed, dirty, global, no execution.
 const FLAGS: u64 = 0x163 | 1 << 63;
 
-/// Where the made-up kernel's image is, and the top table in it.
+/// The address of the made-up kernel's image, and of the top table in it.
 const IMAGE: u64 = 0xffff_ffff_8100_0000;
 const IMAGE_PHYS: u64 = 0x20_0000;
 const TOP_PHYS: u64 = IMAGE_PHYS + 0x5000;

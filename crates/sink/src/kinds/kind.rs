@@ -6,20 +6,20 @@ use std::path::Path;
 use crate::error::SinkError;
 use crate::sink::{OpenOptions, Sink};
 
-/// What opening a name gives.
+/// The result of opening a name.
 type Opened = Result<Box<dyn Sink>, SinkError>;
 
 /// A kind of sink: a row of [`SINKS`](crate::SINKS).
 ///
-/// What a kind can do is asked of its row. No code compares its name.
+/// Its row says what the kind can do. No code compares its name.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct SinkKind {
     /// The name in tables.
     pub name: &'static str,
-    /// What names of it look like.
+    /// The form of its names.
     pub summary: &'static str,
-    /// What happens when the image is complete.
+    /// The last step, when the image is complete.
     pub done: &'static str,
     /// The schemes of its names, without `://`, in lower case.
     pub schemes: &'static [&'static str],

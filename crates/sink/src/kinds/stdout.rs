@@ -1,6 +1,6 @@
 //! Standard output: a pipe, or a file or device that the shell opened.
 //!
-//! What the shell opened is opened once more, so that direct I/O can be switched on without the
+//! The file that the shell opened is opened once more, so that direct I/O can be switched on without the
 //! shell and its other commands having it too. The shell's own position is moved to the end of the
 //! image afterwards.
 

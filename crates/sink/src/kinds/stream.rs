@@ -1,4 +1,4 @@
-//! What has no positions: a pipe, a port, a terminal line.
+//! Outputs without positions: a pipe, a port, a terminal line.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;

@@ -18,7 +18,7 @@ const QUEUE: usize = 8;
 /// The size that a piece grows to.
 const PIECE_LEN: usize = 1 << 20;
 
-/// What is to be hashed.
+/// A piece to be hashed.
 enum Piece {
     Bytes(Vec<u8>),
     Zeros(u64),
@@ -27,7 +27,7 @@ enum Piece {
 /// A sink whose bytes are hashed. The hash is not known if bytes are written over.
 pub struct Hash {
     sink: Box<dyn Sink>,
-    /// What was written and is not on its way to the thread.
+    /// Bytes that were written and are not on their way to the thread yet.
     gathered: Vec<u8>,
     pieces: Option<Sender<Piece>>,
     spent: Receiver<Vec<u8>>,

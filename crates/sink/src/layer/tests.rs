@@ -1,4 +1,4 @@
-//! What layers do alone and around one another.
+//! Layers, alone and around one another.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use crate::receipt::{Hashed, Leftover, Receipt};
 use crate::sink::Sink;
 use crate::{Destination, OpenOptions, sha256};
 
-/// What became of a [`Kept`].
+/// The fate of a [`Kept`].
 #[derive(Default)]
 struct Record {
     bytes: Vec<u8>,

@@ -90,7 +90,7 @@ impl<C: Collect> Strings<'_, C> {
         vec![(encoding, ends)]
     }
 
-    /// What begins after a string that goes on in the next window has to wait for it.
+    /// Strings that begin after one that continues in the next window, and have to wait for it.
     fn several(
         &self,
         window: &Window<'_>,

@@ -33,7 +33,7 @@ impl AddressSpace for Bytes {
     }
 }
 
-/// What is found; parts of a string joined.
+/// The strings that are found; parts of one string joined.
 fn found(
     space: &Bytes,
     encodings: &[Encoding],

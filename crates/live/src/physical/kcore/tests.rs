@@ -19,7 +19,7 @@ struct Made {
     segments: Vec<[u64; 4]>,
 }
 
-/// What stands at a physical address.
+/// The bytes at a physical address.
 fn byte_at(phys: u64) -> u8 {
     (phys >> 12) as u8 ^ phys as u8
 }
