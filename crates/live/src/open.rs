@@ -215,7 +215,7 @@ fn finish(
     let Physical { space, facts, mut omitted, differences: mut notes, recheck, kernel } = physical;
     let space: Box<dyn AddressSpace> = match (request.space, kernel) {
         (Space::Kernel, Some(segments)) => {
-            let source = kernel::Source {
+            let source = kernel::KernelSource {
                 machine,
                 path,
                 physical: space,

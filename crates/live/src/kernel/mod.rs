@@ -22,7 +22,7 @@ use crate::refusal::Reason;
 use crate::tables::top_table;
 
 /// The facts from which the kernel's virtual memory is found.
-pub(crate) struct Source<'a> {
+pub(crate) struct KernelSource<'a> {
     pub(crate) machine: &'a Machine,
     pub(crate) path: &'a Path,
     pub(crate) physical: Arc<dyn AddressSpace>,
@@ -33,7 +33,9 @@ pub(crate) struct Source<'a> {
 }
 
 /// The kernel's memory, and a note for people where it was found otherwise than by its page tables.
-pub(crate) fn open(source: Source<'_>) -> Result<(Box<dyn AddressSpace>, Option<String>), Reason> {
+pub(crate) fn open(
+    source: KernelSource<'_>,
+) -> Result<(Box<dyn AddressSpace>, Option<String>), Reason> {
     let areas = areas(&source.segments);
     match by_page_tables(&source, &areas) {
         Ok(space) => Ok((Box::new(space), None)),
@@ -95,7 +97,7 @@ fn areas(segments: &KernelSegments) -> Vec<Area> {
     areas
 }
 
-fn by_page_tables(source: &Source<'_>, areas: &[Area]) -> Result<Kernel, String> {
+fn by_page_tables(source: &KernelSource<'_>, areas: &[Area]) -> Result<Kernel, String> {
     if source.arch != Some(Arch::X86_64) {
         return Err("page tables are walked on x86-64 only".into());
     }
@@ -193,7 +195,7 @@ impl AddressSpace for Kernel {
     }
 }
 
-fn by_vmallocinfo(source: &Source<'_>, areas: &[Area]) -> Result<KernelView, Reason> {
+fn by_vmallocinfo(source: &KernelSource<'_>, areas: &[Area]) -> Result<KernelView, Reason> {
     let failed = |why: &str| Reason::NoKernelMap(why.to_owned());
     let text = source.machine.proc_text("vmallocinfo");
     let text = text.ok_or_else(|| failed("/proc/vmallocinfo cannot be read"))?;

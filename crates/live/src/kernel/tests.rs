@@ -112,7 +112,7 @@ fn open_with(ram: Ram, five_levels: bool, direct_map: bool) -> Result<Kernel, St
     let machine = Machine::here();
     let info = vmcoreinfo(five_levels);
     let vmalloc = if five_levels { VMALLOC_5 } else { VMALLOC };
-    let source = Source {
+    let source = KernelSource {
         machine: &machine,
         path: Path::new("/nonexistent"),
         physical: Arc::new(ram),
@@ -229,7 +229,7 @@ fn without_page_tables_the_areas_of_vmallocinfo_are_taken() {
     std::fs::write(folder.path().join("kcore"), [7; 0x8000]).unwrap();
     let machine = Machine { proc: folder.path().into(), sys: folder.path().into() };
     let path = folder.path().join("kcore");
-    let source = Source {
+    let source = KernelSource {
         machine: &machine,
         path: &path,
         physical: Arc::new(Ram::new()),

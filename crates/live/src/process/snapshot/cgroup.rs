@@ -14,19 +14,19 @@ const NO_LIMIT: u64 = 1 << 60;
 /// The groups of one process.
 pub(super) struct Groups {
     /// Of version 2; none when it is not mounted.
-    unified: Option<Group>,
+    unified: Option<Cgroup>,
     /// Of the version 1 hierarchies for memory and processes.
-    memory: Option<Group>,
-    pids: Option<Group>,
+    memory: Option<Cgroup>,
+    pids: Option<Cgroup>,
 }
 
 /// A group in one hierarchy.
-struct Group {
+struct Cgroup {
     mount: PathBuf,
     folder: PathBuf,
 }
 
-impl Group {
+impl Cgroup {
     /// None where it does not show, as in a container with a view of its own.
     fn find(mounts: &[&str], path: &str) -> Option<Self> {
         let mounts = mounts.iter().map(|mount| Path::new(ROOT).join(mount));
@@ -52,9 +52,9 @@ impl Groups {
             })
         };
         Self {
-            unified: path("").and_then(|path| Group::find(&["", "unified"], path)),
-            memory: path("memory").and_then(|path| Group::find(&["memory"], path)),
-            pids: path("pids").and_then(|path| Group::find(&["pids"], path)),
+            unified: path("").and_then(|path| Cgroup::find(&["", "unified"], path)),
+            memory: path("memory").and_then(|path| Cgroup::find(&["memory"], path)),
+            pids: path("pids").and_then(|path| Cgroup::find(&["pids"], path)),
         }
     }
 
@@ -68,8 +68,8 @@ impl Groups {
 
     /// The tightest limit that leaves less than `needed` bytes.
     pub(super) fn memory(&self, needed: u64) -> Option<Lack> {
-        let levels = |group: &Option<Group>, limit, usage, prefix| -> Vec<(u64, PathBuf)> {
-            let folders = group.iter().flat_map(Group::folders);
+        let levels = |group: &Option<Cgroup>, limit, usage, prefix| -> Vec<(u64, PathBuf)> {
+            let folders = group.iter().flat_map(Cgroup::folders);
             folders.filter_map(|folder| memory_left(folder, limit, usage, prefix)).collect()
         };
         let mut all = levels(&self.unified, "memory.max", "memory.current", "");
@@ -85,7 +85,7 @@ impl Groups {
 
     /// The tightest limit that leaves less than `needed` processes.
     pub(super) fn processes(&self, needed: u64) -> Option<Lack> {
-        let folders = [&self.unified, &self.pids].into_iter().flatten().flat_map(Group::folders);
+        let folders = [&self.unified, &self.pids].into_iter().flatten().flat_map(Cgroup::folders);
         let (left, limit) = folders
             .filter_map(|folder| {
                 let limit = folder.join("pids.max");
@@ -139,7 +139,7 @@ mod tests {
         write("a/b/pids.current", "9\n")?;
         write("a/b/cgroup.events", "populated 1\nfrozen 1\n")?;
 
-        let unified = Some(Group { mount: mount.clone(), folder });
+        let unified = Some(Cgroup { mount: mount.clone(), folder });
         let groups = Groups { unified, memory: None, pids: None };
         assert_eq!(groups.memory(500_000), None);
         let limit = mount.join("a/memory.max");

@@ -27,7 +27,7 @@ use crate::process::stop::restart;
 use crate::process::stop::status::{self, Status};
 use crate::process::stop::user_regs::UserRegs;
 use crate::process::stop::wait::{self, Event, Pace};
-use crate::process::stop::{Held, Session, StopError, Tracee};
+use crate::process::stop::{Session, StopError, TraceStop, Tracee};
 use crate::sys::ptrace;
 
 /// A step that takes microseconds, on a machine that may be busy.
@@ -195,7 +195,7 @@ fn choose(session: &Session) -> Result<Chosen, SnapshotError> {
 }
 
 /// The thread with its drawbacks; none when it cannot be used at all.
-fn look(tid: u32, held: Option<Held>, registers: &UserRegs) -> Option<Chosen> {
+fn look(tid: u32, held: Option<TraceStop>, registers: &UserRegs) -> Option<Chosen> {
     let (_, flags) = status::state_and_flags(tid)?;
     if flags & WORKER != 0 || ptrace::dispatches_syscalls(tid).unwrap_or(false) {
         return None;
@@ -204,7 +204,7 @@ fn look(tid: u32, held: Option<Held>, registers: &UserRegs) -> Option<Chosen> {
     // Where it stands in a call that swaps the signal mask, that call must be entered again.
     let swapped = ptrace::signal_mask(tid).is_ok_and(|mask| mask != status.blocked);
     // Its handler is entered, or its process ends, earlier than it need be.
-    let signalled = matches!(held, Some(Held::Signal(_)));
+    let signalled = matches!(held, Some(TraceStop::Signal(_)));
     // In a call it is not within a restartable sequence, and where to make a call is known.
     let elsewhere = registers.syscall().is_none();
     let filtered = status.seccomp != 0;
@@ -262,9 +262,9 @@ impl Host {
         let fault = |fault| self.error(fault, step);
         // Only there the kernel restarts a call that it interrupted.
         let signal = match tracee.held {
-            Some(Held::Interrupted(_)) => None,
-            Some(Held::Signal(signal)) => Some(signal),
-            Some(Held::Entry) | None => Some(0),
+            Some(TraceStop::Interrupted(_)) => None,
+            Some(TraceStop::Signal(signal)) => Some(signal),
+            Some(TraceStop::Entry) | None => Some(0),
         };
         if let Some(signal) = signal {
             tracee.held = Some(inject::halt(self.tid, signal, soon()).map_err(fault)?);

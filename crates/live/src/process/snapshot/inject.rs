@@ -13,7 +13,7 @@ use super::rseq;
 use crate::process::stop::memory::Memory;
 use crate::process::stop::user_regs::UserRegs;
 use crate::process::stop::wait::{self, Event};
-use crate::process::stop::{Held, status::Status};
+use crate::process::stop::{TraceStop, status::Status};
 use crate::sys::ptrace;
 
 /// The reason why a call was not made.
@@ -90,7 +90,7 @@ pub(super) fn call(
 
 /// Brings a thread to `EVENT_STOP` from wherever it stands, or runs, without letting it run its program.
 /// `signal` is what it gets on the way if it stands before one.
-pub(super) fn halt(tid: u32, mut signal: i32, deadline: Instant) -> Result<Held, Fault> {
+pub(super) fn halt(tid: u32, mut signal: i32, deadline: Instant) -> Result<TraceStop, Fault> {
     loop {
         // Any stop uses an interruption up, so it is renewed for each.
         ptrace::interrupt(tid).map_err(Fault::of("PTRACE_INTERRUPT"))?;
@@ -98,7 +98,7 @@ pub(super) fn halt(tid: u32, mut signal: i32, deadline: Instant) -> Result<Held,
         let _ = ptrace::resume(tid, signal);
         match wait::until(tid, deadline).ok_or(Fault::TimedOut)? {
             Event::Ended => return Err(Fault::Ended),
-            Event::Interrupted(signal) => return Ok(Held::Interrupted(signal)),
+            Event::Interrupted(signal) => return Ok(TraceStop::Interrupted(signal)),
             Event::Signal(other) => signal = other,
             Event::Syscall | Event::Cloned | Event::Other(_) => signal = 0,
         }
@@ -152,7 +152,7 @@ impl Lent {
 
     /// Gives the thread back everything, at a stop where the kernel goes on as it would have before:
     /// it restarts an interrupted call itself.
-    pub(super) fn give_back(&self, deadline: Instant) -> Result<Held, Fault> {
+    pub(super) fn give_back(&self, deadline: Instant) -> Result<TraceStop, Fault> {
         let held = halt(self.tid, 0, deadline)?;
         self.registers.write(self.tid).map_err(Fault::of("PTRACE_SETREGSET"))?;
         let held = if self.swapped { self.enter_again(deadline)? } else { held };
@@ -164,7 +164,7 @@ impl Lent {
     /// `sigsuspend`, `ppoll` and their like let in other signals than the thread does otherwise, and the kernel has
     /// forgotten which with the first call of ours. So the thread goes, with all signals still blocked, to
     /// the entry of its own call: there it gets its mask back, and the call itself sets the other.
-    fn enter_again(&self, deadline: Instant) -> Result<Held, Fault> {
+    fn enter_again(&self, deadline: Instant) -> Result<TraceStop, Fault> {
         let mut signal = 0;
         loop {
             ptrace::resume_to_syscall(self.tid, signal).map_err(Fault::of("PTRACE_SYSCALL"))?;
@@ -176,6 +176,6 @@ impl Lent {
                 Event::Cloned | Event::Signal(_) | Event::Interrupted(_) | Event::Other(_) => {}
             }
         }
-        Ok(Held::Entry)
+        Ok(TraceStop::Entry)
     }
 }

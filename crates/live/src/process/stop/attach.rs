@@ -17,7 +17,7 @@ use crate::sys::ptrace;
 
 /// The kind of stop of a traced thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Held {
+pub(crate) enum TraceStop {
     /// At `EVENT_STOP`, with this signal number: nothing is lost when it just goes on.
     Interrupted(i32),
     /// Before the delivery of this signal.
@@ -31,7 +31,7 @@ pub(crate) enum Held {
 pub(crate) struct Tracee {
     pub(crate) tid: u32,
     /// None as long as it runs.
-    pub(crate) held: Option<Held>,
+    pub(crate) held: Option<TraceStop>,
 }
 
 /// The threads of its target that a tracing thread holds.
@@ -146,10 +146,10 @@ impl Session {
                         continue;
                     }
                     Some(Event::Interrupted(signal)) => {
-                        self.tracees[index].held = Some(Held::Interrupted(signal));
+                        self.tracees[index].held = Some(TraceStop::Interrupted(signal));
                     }
                     Some(Event::Signal(signal)) => {
-                        self.tracees[index].held = Some(Held::Signal(signal));
+                        self.tracees[index].held = Some(TraceStop::Signal(signal));
                     }
                     Some(Event::Syscall | Event::Cloned | Event::Other(_)) if held.is_none() => {
                         // Any stop uses the interruption up.
@@ -177,7 +177,7 @@ impl Session {
         self.tracees.retain_mut(|tracee| match wait::poll(tracee.tid) {
             Some(Event::Ended) => false,
             Some(Event::Interrupted(signal)) => {
-                tracee.held = Some(Held::Interrupted(signal));
+                tracee.held = Some(TraceStop::Interrupted(signal));
                 true
             }
             _ => true,
@@ -208,10 +208,10 @@ impl Session {
         let mut outcome = Ok(());
         for Tracee { tid, held } in std::mem::take(&mut self.tracees) {
             let signal = match held {
-                Some(Held::Signal(signal)) => signal,
+                Some(TraceStop::Signal(signal)) => signal,
                 // The end of the tracing thread lets go of one that runs.
                 None => continue,
-                Some(Held::Interrupted(_) | Held::Entry) => 0,
+                Some(TraceStop::Interrupted(_) | TraceStop::Entry) => 0,
             };
             match ptrace::detach(tid, signal) {
                 Ok(()) => {}
@@ -268,12 +268,12 @@ fn mend(tid: u32, general: Option<&Registers>) -> rustix::io::Result<()> {
 }
 
 /// Notes a thread that stands, and mends it. What is noted is what it was before.
-fn note(tid: u32, held: Held) -> rustix::io::Result<StoppedThread> {
+fn note(tid: u32, held: TraceStop) -> rustix::io::Result<StoppedThread> {
     let general = registers::general(tid)?;
     let (halt, signal) = match held {
-        Held::Signal(number) => (Halt::Signal(number), Some(ptrace::siginfo(tid)?)),
-        Held::Interrupted(libc::SIGTRAP) | Held::Entry => (Halt::Interrupted, None),
-        Held::Interrupted(number) => (Halt::JobControl(number), None),
+        TraceStop::Signal(number) => (Halt::Signal(number), Some(ptrace::siginfo(tid)?)),
+        TraceStop::Interrupted(libc::SIGTRAP) | TraceStop::Entry => (Halt::Interrupted, None),
+        TraceStop::Interrupted(number) => (Halt::JobControl(number), None),
     };
     mend(tid, general.as_ref())?;
     Ok(StoppedThread {

@@ -24,7 +24,7 @@ pub(crate) mod wait;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub(crate) use attach::{Held, Session, Tracee};
+pub(crate) use attach::{Session, TraceStop, Tracee};
 pub use denied::Denial;
 pub(super) use denied::explain;
 pub use error::{Hindrance, StopError};
