@@ -123,7 +123,7 @@ impl JobOptions {
         self
     }
 
-    /// A file for the [map](MapFile) of the copied memory. `-` is standard error.
+    /// A file for the [map](crate::MapFile) of the copied memory. `-` is standard error.
     #[must_use]
     pub fn map(mut self, path: Option<PathBuf>) -> Self {
         self.map = path;
