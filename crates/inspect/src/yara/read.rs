@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use memdump_image::blocks::{Blocks, Found, read_block};
+use memdump_image::blocks::{Blocks, Piece, PieceContent, read_block};
 use memdump_image::buffer::Buffer;
 use memdump_image::{Extent, View};
 
@@ -12,18 +12,11 @@ use crate::scan::ScanError;
 /// Bytes that are read at once.
 const READ_LEN: usize = 1 << 20;
 
-/// A part of a window.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Piece {
-    pub(super) extent: Extent,
-    /// Of bytes: where they stood before they were put into their places.
-    pub(super) found: Found,
-}
-
 /// A window that was read.
 pub(super) struct Memory<'b> {
     /// The bytes from the window's first address on; undefined where there is a hole.
     pub(super) bytes: &'b [u8],
+    /// Of bytes, a piece says where they stood before they were moved to their places.
     pub(super) pieces: Vec<Piece>,
     start: u64,
 }
@@ -54,14 +47,14 @@ pub(super) fn read<'b>(
         let found = read_block(view.space(), &block, target, READ_LEN, view.page_size())
             .map_err(|source| ScanError::Read { addr: block.span.start(), source })?;
         for piece in found {
-            let found = match piece.found {
-                Found::Bytes(at) => {
+            let content = match piece.content {
+                PieceContent::Bytes(at) => {
                     filled = filled.max(begun + at + piece.extent.len() as usize);
-                    Found::Bytes(begun + at)
+                    PieceContent::Bytes(begun + at)
                 }
                 other => other,
             };
-            pieces.push(Piece { extent: piece.extent, found });
+            pieces.push(Piece { extent: piece.extent, content });
         }
     }
     spread(buffer, &pieces, read.start());
@@ -74,11 +67,11 @@ fn spread(buffer: &mut [u8], pieces: &[Piece], start: u64) {
     for piece in pieces.iter().rev() {
         let len = piece.extent.len() as usize;
         let to = (piece.extent.start() - start) as usize;
-        if let Found::Bytes(at) = piece.found {
+        if let PieceContent::Bytes(at) = piece.content {
             buffer.copy_within(at..at + len, to);
         }
     }
-    for piece in pieces.iter().filter(|piece| piece.found == Found::Zero) {
+    for piece in pieces.iter().filter(|piece| piece.content == PieceContent::Zero) {
         let to = (piece.extent.start() - start) as usize;
         buffer[to..to + piece.extent.len() as usize].fill(0);
     }
@@ -92,15 +85,17 @@ impl Memory<'_> {
         let mut unit: Option<Unit> = None;
         for piece in &self.pieces {
             let Some(extent) = piece.extent.intersection(searched) else { continue };
-            match (piece.found, &mut unit) {
-                (Found::Hole(_), _) => units.extend(unit.take().and_then(|u| u.trimmed(margin))),
-                (Found::Zero, Some(unit)) => unit.whole = unit.whole.hull(extent),
-                (Found::Zero, None) => unit = Some(Unit { whole: extent, memory: None }),
-                (Found::Bytes(_), Some(unit)) => {
+            match (piece.content, &mut unit) {
+                (PieceContent::Hole(_), _) => {
+                    units.extend(unit.take().and_then(|u| u.trimmed(margin)))
+                }
+                (PieceContent::Zero, Some(unit)) => unit.whole = unit.whole.hull(extent),
+                (PieceContent::Zero, None) => unit = Some(Unit { whole: extent, memory: None }),
+                (PieceContent::Bytes(_), Some(unit)) => {
                     unit.whole = unit.whole.hull(extent);
                     unit.memory = Some(unit.memory.map_or(extent, |memory| memory.hull(extent)));
                 }
-                (Found::Bytes(_), None) => {
+                (PieceContent::Bytes(_), None) => {
                     unit = Some(Unit { whole: extent, memory: Some(extent) })
                 }
             }
@@ -121,7 +116,7 @@ impl Memory<'_> {
 
     /// The readable memory around an address, zeros too; none in a hole.
     pub(super) fn around(&self, addr: u64) -> Option<Extent> {
-        let is_hole = |piece: &Piece| matches!(piece.found, Found::Hole(_));
+        let is_hole = |piece: &Piece| matches!(piece.content, PieceContent::Hole(_));
         let index = self.pieces.partition_point(|piece| piece.extent.end() <= addr);
         self.pieces.get(index).filter(|piece| !is_hole(piece) && piece.extent.contains(addr))?;
         let first = self.pieces[..index].iter().rposition(is_hole).map_or(0, |hole| hole + 1);

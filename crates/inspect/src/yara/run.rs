@@ -8,7 +8,7 @@ use std::ops::RangeFrom;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use memdump_image::blocks;
+use memdump_image::blocks::PieceContent;
 use memdump_image::buffer::Buffer;
 use memdump_image::{Extent, Hole, View};
 use yara_x::Scanner;
@@ -202,10 +202,10 @@ impl<'r> Delivery<'_, 'r> {
             Done::Window { window, memory, hits, abundant } => {
                 for piece in &memory.pieces {
                     let Some(extent) = piece.extent.intersection(window.own) else { continue };
-                    match piece.found {
-                        blocks::Found::Bytes(_) => summary.bytes += extent.len(),
-                        blocks::Found::Zero => summary.zero += extent.len(),
-                        blocks::Found::Hole(cause) => summary.holes.add(Hole { extent, cause }),
+                    match piece.content {
+                        PieceContent::Bytes(_) => summary.bytes += extent.len(),
+                        PieceContent::Zero => summary.zero += extent.len(),
+                        PieceContent::Hole(cause) => summary.holes.add(Hole { extent, cause }),
                     }
                 }
                 let names = |(rule, pattern): (&str, &str)| (rule.to_owned(), pattern.to_owned());
