@@ -161,12 +161,7 @@ impl<'a> PageTables<'a> {
 
     /// A table that is not in RAM, or cannot be read, maps nothing that can be.
     fn read_table(&self, table: u64, bytes: &mut [u8; TABLE_LEN]) -> Option<()> {
-        let mut done = 0;
-        while done < TABLE_LEN {
-            done +=
-                self.physical.read_at(table.checked_add(done as u64)?, &mut bytes[done..]).ok()?;
-        }
-        Some(())
+        self.physical.read_exact(table, bytes).ok()
     }
 }
 
