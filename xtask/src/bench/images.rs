@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
+use super::turns::{Turn, compare};
 use crate::consumers::avml;
 use crate::lab::guest::Guest;
 use crate::lab::initramfs::Program;
@@ -119,11 +120,25 @@ struct Run {
     written: u64,
 }
 
-pub(super) fn run(rounds: usize) -> Result<()> {
+pub(super) fn run(rounds: usize, before: Option<PathBuf>) -> Result<()> {
     ensure!(rounds > 0, "at least one round");
     setup::apt(&["qemu-system-x86", "makedumpfile", "openssl", "b3sum", "time"])?;
     let programs = payload::build()?;
-    let place = Place::new(payload::memdump(&programs)?, &mut boot(&programs)?)?;
+    let mut place = Place::new(payload::memdump(&programs)?, &mut boot(&programs)?)?;
+    if let Some(before) = before {
+        let ours: Vec<&Contender> =
+            CONTENDERS.iter().filter(|contender| contender.script.contains("$MEMDUMP")).collect();
+        let tasks: Vec<String> = ours
+            .iter()
+            .map(|contender| format!("{}, {}", contender.task, contender.name))
+            .collect();
+        let now = place.memdump.clone();
+        return compare(&tasks, rounds, |task, is_before| {
+            place.memdump = if is_before { before.clone() } else { now.clone() };
+            let Run { seconds, peak_kib, .. } = place.measure(ours[task])?;
+            Ok(Turn { seconds, peak_kib })
+        });
+    }
     let makedumpfile = command::run(Command::new("makedumpfile").arg("-v"), LIMIT)?;
     let has_zstd = makedumpfile.lines().any(|line| line.split_whitespace().eq(["zstd", "enabled"]));
     let contenders: Vec<&Contender> =

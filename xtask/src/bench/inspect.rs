@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use super::publish;
+use super::turns::{Turn, compare};
 use crate::command::{self, Running};
 use crate::lab::payload;
 use crate::setup;
@@ -113,11 +114,21 @@ impl Runs {
     }
 }
 
-pub(super) fn run(rounds: usize) -> Result<()> {
+pub(super) fn run(rounds: usize, before: Option<PathBuf>) -> Result<()> {
     ensure!(rounds > 0, "at least one round");
     setup::apt(&["binutils", "bsdextrautils", "python3", "ripgrep", "time"])?;
     let memdump = payload::memdump(&payload::build()?)?;
-    let place = Place::new(memdump)?;
+    let mut place = Place::new(memdump)?;
+    if let Some(before) = before {
+        let tasks: Vec<String> =
+            MATCHES.iter().map(|pair| format!("{}: {}", pair.about, pair.ours.name)).collect();
+        let now = place.memdump.clone();
+        return compare(&tasks, rounds, |task, is_before| {
+            place.memdump = if is_before { before.clone() } else { now.clone() };
+            let Run { seconds, peak_kib } = place.measure(&MATCHES[task].ours)?;
+            Ok(Turn { seconds, peak_kib })
+        });
+    }
     // The first run warms up, and what it prints is compared.
     let mut agree = Vec::new();
     for pair in MATCHES {

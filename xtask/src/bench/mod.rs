@@ -5,8 +5,10 @@ mod images;
 mod inspect;
 mod physical;
 mod process;
+mod turns;
 
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
@@ -27,6 +29,9 @@ pub(crate) enum Bench {
         /// Runs of each; the median counts
         #[arg(long, default_value_t = 5)]
         rounds: usize,
+        /// Another build of the command: only the two builds are measured, in turn, and nothing is published
+        #[arg(long, value_name = "PROGRAM")]
+        before: Option<PathBuf>,
     },
     /// Processes: against gcore, a dd loop and the kernel's own core
     Process {
@@ -39,6 +44,9 @@ pub(crate) enum Bench {
         /// Runs of each; the median counts
         #[arg(long, default_value_t = 3)]
         rounds: usize,
+        /// Another build of the command: only the two builds are measured, in turn, and nothing is published
+        #[arg(long, value_name = "PROGRAM")]
+        before: Option<PathBuf>,
     },
 }
 
@@ -46,9 +54,9 @@ pub(crate) enum Bench {
 pub(crate) fn run(bench: Bench) -> Result<()> {
     match bench {
         Bench::Physical { rounds } => physical::run(rounds),
-        Bench::Images { rounds } => images::run(rounds),
+        Bench::Images { rounds, before } => images::run(rounds, before),
         Bench::Process { rounds } => process::run(rounds),
-        Bench::Inspect { rounds } => inspect::run(rounds),
+        Bench::Inspect { rounds, before } => inspect::run(rounds, before),
     }
 }
 
