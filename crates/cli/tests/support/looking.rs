@@ -6,6 +6,9 @@
 #[path = "programs.rs"]
 mod programs;
 
+#[path = "status.rs"]
+mod status;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -42,9 +45,7 @@ impl Waiting {
 
     /// A value of the process's status, in kB.
     pub(crate) fn status(&self, key: &str) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find(|line| line.starts_with(key)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        status::status(&self.pid(), key)
     }
 }
 

@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test uses some of it")]
 
+#[path = "status.rs"]
+mod status;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -76,9 +79,7 @@ impl Target {
 
     /// A value of the process's status, in kB.
     pub(crate) fn status(&self, key: &str) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find(|line| line.starts_with(key)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        status::status(&self.pid(), key)
     }
 
     pub(crate) fn core(&self) -> PathBuf {
