@@ -7,9 +7,17 @@
 //!
 //! Nothing of the target is changed here, and no memory is read but a few words of its arguments.
 
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    expect(dead_code, reason = "only snapshots need all of it")
+)]
 mod attach;
 mod denied;
 mod error;
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    expect(dead_code, reason = "only snapshots need all of it")
+)]
 pub(crate) mod memory;
 pub(crate) mod registers;
 #[cfg(target_arch = "x86_64")]
@@ -19,12 +27,18 @@ mod thread;
 mod tracer;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod user_regs;
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    expect(dead_code, reason = "only snapshots need all of it")
+)]
 pub(crate) mod wait;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub(crate) use attach::{Session, TraceStop, Tracee};
+pub(crate) use attach::Session;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use attach::{TraceStop, Tracee};
 pub use denied::Denial;
 pub(super) use denied::explain;
 pub use error::{Hindrance, StopError};
