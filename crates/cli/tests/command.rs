@@ -187,6 +187,16 @@ fn a_file_gets_its_name_and_its_mode_when_it_is_whole() {
 }
 
 #[test]
+fn a_place_of_an_unknown_scheme_is_refused() {
+    let machine = Machine::new();
+    let output = machine.run(&["-o", "s3://bucket/ram.lime"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).contains("unknown scheme"), "{}", said(&output));
+    assert!(said(&output).contains("./s3://"), "what to write for a file of that name");
+    assert!(!machine.path("s3:").exists());
+}
+
+#[test]
 fn no_link_is_followed_and_no_folder_taken_for_a_file() {
     let machine = Machine::new();
     std::os::unix::fs::symlink("elsewhere", machine.path("link")).unwrap();

@@ -54,14 +54,7 @@ impl Sampler {
         let mut page = vec![0; self.page_size as usize];
         for (addr, before) in &self.pages {
             look.pages += 1;
-            let mut read = 0;
-            while read < page.len() {
-                match space.read_at(addr + read as u64, &mut page[read..]) {
-                    Ok(0) | Err(_) => break,
-                    Ok(more) => read += more,
-                }
-            }
-            if read < page.len() {
+            if space.read_exact(*addr, &mut page).is_err() {
                 look.unreadable += 1;
             } else if digest(&page) != *before {
                 look.changed += 1;
