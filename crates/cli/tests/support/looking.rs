@@ -6,6 +6,7 @@
 #[path = "programs.rs"]
 mod programs;
 
+#[allow(clippy::duplicate_mod, reason = "a test may have both files that need it")]
 #[path = "status.rs"]
 mod status;
 

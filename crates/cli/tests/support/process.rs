@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses some of it")]
 
+#[allow(clippy::duplicate_mod, reason = "a test may have both files that need it")]
 #[path = "status.rs"]
 mod status;
 
