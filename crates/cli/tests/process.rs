@@ -481,3 +481,29 @@ fn the_pattern_check_can_fail() {
     page[77] ^= 1;
     assert!(!is_patterned(0x1000, &page));
 }
+
+#[test]
+fn more_processes_than_the_soft_limit_of_files_allows_are_dumped_at_once() {
+    const COUNT: usize = 16;
+    let directory = tempfile::tempdir().unwrap();
+    // A program of a name of its own, so that the pattern finds it alone.
+    let program = directory.path().join("many-9c1e");
+    fs::copy("/bin/sleep", &program).unwrap();
+    let mut children: Vec<_> = (0..COUNT)
+        .map(|_| std::process::Command::new(&program).arg("600").spawn().unwrap())
+        .collect();
+    let script = format!(
+        "ulimit -S -n 40; exec {} process --comm many-9c1e -o cores -q",
+        env!("CARGO_BIN_EXE_memdump")
+    );
+    let mut shell = std::process::Command::new("sh");
+    let output = shell.args(["-c", &script]).current_dir(directory.path()).output();
+    for child in &mut children {
+        child.kill().and_then(|()| child.wait()).unwrap();
+    }
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    for child in &children {
+        assert!(directory.path().join(format!("cores/core.{}", child.id())).is_file());
+    }
+}

@@ -14,6 +14,7 @@ use memdump_acquire::{Destination, Done, Job, JobOptions, Source};
 use memdump_image::codec::Codec;
 use memdump_image::{Facts, MemoryMap, Plan, Space};
 use memdump_live::process::{Capture, Filter, Group, Options, Process, hold_all, list_all};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::print;
 use super::writing::{Attended, destination};
@@ -31,6 +32,7 @@ pub(crate) fn run(args: &ProcessArgs) -> anyhow::Result<Exit> {
     log::init(args.verbose);
     let group = group(&args.group);
     let place = Place::of(args, &group)?;
+    raise_file_limit();
     let found = list_all(&group)?;
     let stop = StopFlag::install().context("cannot watch for signals")?;
     // The first process's `coredump_filter` applies to all.
@@ -179,6 +181,13 @@ impl Place {
         check_room(&job, process, filter)?;
         Ok(job.open()?)
     }
+}
+
+/// Allows as many open files as this user may have: each process that is held has some, and so has each core.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // If it cannot be raised, opening one file too many fails with an error of its own.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// Refuses a place with too little room, judged by what the process has mapped now. The process is not paused for this.
