@@ -139,7 +139,10 @@ pub(crate) fn manifest(args: &ManifestArgs, by_default: bool) -> ManifestOptions
         None => Place::None,
     };
     options.tool = concat!("memdump ", env!("CARGO_PKG_VERSION")).to_owned();
-    options.command = recorded::command();
+    if options.place != Place::None {
+        // The parser's table is large: it is built again only where its words are kept.
+        options.command = recorded::command();
+    }
     options.case = Case {
         number: args.case.clone(),
         examiner: args.examiner.clone(),
