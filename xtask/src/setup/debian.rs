@@ -74,9 +74,9 @@ pub(crate) fn deb_file(package: &str, path: &str) -> Result<PathBuf> {
     Ok(root.join(path))
 }
 
-/// Returns true if the package can be had.
+/// Returns true if the package can be had. Lists that do not know it may be old: they are brought up to date.
 pub(crate) fn deb_exists(package: &str) -> bool {
-    version(package).is_ok()
+    with_fresh_lists(|| version(package)).is_ok()
 }
 
 /// Has `extract` unpack an archive into a directory of the cache that is named with the package's version.
